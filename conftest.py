@@ -1,0 +1,1 @@
+"""The project's fixtures and options live in `lorafab.plugin`, which pyproject.toml loads by `-p`."""

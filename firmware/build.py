@@ -1,0 +1,208 @@
+"""Build every program under firmware/ and write down how: ``python firmware/build.py [--check]``.
+
+Outputs are byte-identical on every machine and in every folder, because the compiler is pinned (the ziglang wheel
+of the ``dev`` extra), runs in this folder with relative paths only, and the linker scripts drop debug sections.
+``--check`` builds into a temporary folder and compares with what is committed; the exit status is 1 when something
+differs or is missing, 0 otherwise.
+
+Beside its outputs each target has a MANIFEST (YAML): sha256 of every output, sources, build line, tool versions.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FIRMWARE = Path(__file__).resolve().parent
+PROJECT = FIRMWARE.parent
+
+# Cortex-M4 without FPU. `-g` keeps the symbols that the flash algorithm's users need (zig strips without it); the
+# debug sections themselves carry paths and are discarded by the linker scripts.
+COMMON_FLAGS = (
+    *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
+    *("-std=c11", "-Os", "-g", "-Wall", "-Wextra", "-Werror"),
+    *("-ffreestanding", "-nostdlib", "-fno-sanitize=all", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+    *("-Wl,--build-id=none", "-Wl,-z,max-page-size=4"),
+)
+
+
+class BuildError(Exception):
+    """One sentence for the person at the keyboard."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One program. Inputs are relative to firmware/, outputs to the project's root.
+
+    ``sources`` (compiled) and ``headers`` (named in the MANIFEST) are globs.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    headers: tuple[str, ...]
+    linker_script: str
+    elf: str
+    hex: str | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What is committed, relative to the project's root."""
+        return (self.elf,) if self.hex is None else (self.elf, self.hex)
+
+    @property
+    def manifest(self) -> str:
+        """The MANIFEST beside the outputs, relative to the project's root."""
+        return str(Path(self.elf).parent / "MANIFEST")
+
+
+TARGETS = (
+    Target(
+        name="flash-algorithms/stm32wle5",
+        sources=("flash-algorithms/stm32wle5/*.c",),
+        headers=(),
+        linker_script="flash-algorithms/stm32wle5/algorithm.ld",
+        elf="lorafab/targets/stm32wle5.elf",
+    ),
+    Target(
+        name="endnode-wle5",
+        sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/*.c"),
+        headers=("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h"),
+        linker_script="endnode-wle5/endnode.ld",
+        elf="firmware/endnode-wle5/endnode-wle5.elf",
+        hex="firmware/endnode-wle5/endnode-wle5.hex",
+        flags=("-I", "include", "-I", "endnode-wle5/hal"),
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Build every program under firmware/.")
+    parser.add_argument("--check", action="store_true", help="compare with the committed files, change nothing")
+    parser.add_argument("names", nargs="*", metavar="TARGET", help="only these targets")
+    options = parser.parse_args(arguments)
+    try:
+        for target in _chosen(options.names):
+            _check(target) if options.check else _install(target)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _chosen(names: Sequence[str]) -> Sequence[Target]:
+    known = {target.name: target for target in TARGETS}
+    for name in names:
+        if name not in known:
+            raise BuildError(f"there is no target {name!r}, wanted one of {', '.join(known)}; correct the command")
+    return [known[name] for name in names] or TARGETS
+
+
+def _install(target: Target) -> None:
+    build(target, PROJECT)
+    print(f"built {', '.join(target.outputs)}")
+
+
+def _check(target: Target) -> None:
+    with tempfile.TemporaryDirectory(prefix="lorafab-build-") as folder:
+        build(target, Path(folder))
+        for output in (*target.outputs, target.manifest):
+            committed, rebuilt = PROJECT / output, Path(folder) / output
+            if not committed.is_file():
+                raise BuildError(f"{output} is missing; run `python firmware/build.py` and commit what it writes")
+            if committed.read_bytes() != rebuilt.read_bytes():
+                raise BuildError(
+                    f"{output} differs from what its sources give; run `python firmware/build.py` and commit the result"
+                )
+    print(f"{target.name}: as committed")
+
+
+def build(target: Target, root: Path) -> None:
+    """Build one target with its MANIFEST into ``root`` (laid out like the project). Raises BuildError."""
+    elf = root / target.elf
+    elf.parent.mkdir(parents=True, exist_ok=True)
+    line = _build_line(target)
+    # The output is named relatively while compiling (lld could record it), then moved to where it belongs.
+    with tempfile.TemporaryDirectory(prefix="lorafab-cc-") as folder:
+        made = Path(folder) / elf.name
+        _run([*_compiler(), *line, "-o", str(made)])
+        shutil.copyfile(made, elf)
+    if target.hex is not None:
+        _write_hex(elf, root / target.hex)
+    (root / target.manifest).write_text(_manifest(target, root, line), encoding="utf-8")
+
+
+def _compiler() -> list[str]:
+    try:
+        importlib.metadata.version("ziglang")
+    except importlib.metadata.PackageNotFoundError:
+        raise BuildError(
+            "the C compiler is not installed, wanted the ziglang package of the dev extra; run "
+            "`pip install -e .[dev]` and try again"
+        ) from None
+    return [sys.executable, "-m", "ziglang", "cc"]
+
+
+def _matching(patterns: Sequence[str]) -> list[str]:
+    # Sorted: the order of the objects decides the layout, and file systems list in any order.
+    return sorted(path.relative_to(FIRMWARE).as_posix() for pattern in patterns for path in FIRMWARE.glob(pattern))
+
+
+def _sources(target: Target) -> list[str]:
+    found = _matching(target.sources)
+    if not found:
+        raise BuildError(f"no sources match {' '.join(target.sources)} under firmware/; restore them and try again")
+    return found
+
+
+def _build_line(target: Target) -> list[str]:
+    return [*COMMON_FLAGS, *target.flags, f"-Wl,-T,{target.linker_script}", *_sources(target)]
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, cwd=FIRMWARE, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"the compiler failed; correct what it says and try again:\n{done.stderr.strip()}")
+
+
+def _write_hex(elf: Path, destination: Path) -> None:
+    """Intel HEX of the loadable segments at their load (physical) addresses, LF line ends."""
+    import intelhex
+    from elftools.elf.elffile import ELFFile
+
+    hexfile: Any = intelhex  # without annotations
+    image = hexfile.IntelHex()
+    with elf.open("rb") as stream:
+        for segment in ELFFile(stream).iter_segments(type="PT_LOAD"):
+            if segment["p_filesz"]:
+                image.frombytes(segment.data(), offset=segment["p_paddr"])
+    with destination.open("w", encoding="ascii", newline="\n") as out:
+        image.write_hex_file(out, eolstyle="native", write_start_addr=False)
+
+
+def _manifest(target: Target, root: Path, line: Sequence[str]) -> str:
+    # The input files' hashes too: they tell which source a binary came from without running the compiler.
+    inputs = [*_sources(target), *_matching(target.headers), target.linker_script]
+    lines = [f"# Written by firmware/build.py for {target.name}; rebuild and compare: python firmware/build.py --check"]
+    lines += ["outputs:", *(f"  {Path(out).name}: {{sha256: {_sha256(root / out)}}}" for out in target.outputs)]
+    lines += ["sources:", *(f"  {source}: {{sha256: {_sha256(FIRMWARE / source)}}}" for source in inputs)]
+    lines += [f'build: "cd firmware && python -m ziglang cc {" ".join(line)}"']
+    # The compiler is the only tool that decides bytes; the HEX is a plain transcript of the ELF.
+    lines += ["tools:", f'  ziglang: "{importlib.metadata.version("ziglang")}"']
+    return "\n".join(lines) + "\n"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

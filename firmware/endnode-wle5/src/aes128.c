@@ -1,0 +1,137 @@
+#include "aes128.h"
+
+#include "lorafab_identity.h" /* lorafab_wipe */
+
+#define ROUNDS 10
+
+/* S-box: inverse in GF(2^8) and affine transformation (FIPS-197, 5.1.1). */
+static const uint8_t SBOX[256] = {
+    0x63, 0x7C, 0x77, 0x7B, 0xF2, 0x6B, 0x6F, 0xC5, 0x30, 0x01, 0x67, 0x2B, 0xFE, 0xD7, 0xAB, 0x76,
+    0xCA, 0x82, 0xC9, 0x7D, 0xFA, 0x59, 0x47, 0xF0, 0xAD, 0xD4, 0xA2, 0xAF, 0x9C, 0xA4, 0x72, 0xC0,
+    0xB7, 0xFD, 0x93, 0x26, 0x36, 0x3F, 0xF7, 0xCC, 0x34, 0xA5, 0xE5, 0xF1, 0x71, 0xD8, 0x31, 0x15,
+    0x04, 0xC7, 0x23, 0xC3, 0x18, 0x96, 0x05, 0x9A, 0x07, 0x12, 0x80, 0xE2, 0xEB, 0x27, 0xB2, 0x75,
+    0x09, 0x83, 0x2C, 0x1A, 0x1B, 0x6E, 0x5A, 0xA0, 0x52, 0x3B, 0xD6, 0xB3, 0x29, 0xE3, 0x2F, 0x84,
+    0x53, 0xD1, 0x00, 0xED, 0x20, 0xFC, 0xB1, 0x5B, 0x6A, 0xCB, 0xBE, 0x39, 0x4A, 0x4C, 0x58, 0xCF,
+    0xD0, 0xEF, 0xAA, 0xFB, 0x43, 0x4D, 0x33, 0x85, 0x45, 0xF9, 0x02, 0x7F, 0x50, 0x3C, 0x9F, 0xA8,
+    0x51, 0xA3, 0x40, 0x8F, 0x92, 0x9D, 0x38, 0xF5, 0xBC, 0xB6, 0xDA, 0x21, 0x10, 0xFF, 0xF3, 0xD2,
+    0xCD, 0x0C, 0x13, 0xEC, 0x5F, 0x97, 0x44, 0x17, 0xC4, 0xA7, 0x7E, 0x3D, 0x64, 0x5D, 0x19, 0x73,
+    0x60, 0x81, 0x4F, 0xDC, 0x22, 0x2A, 0x90, 0x88, 0x46, 0xEE, 0xB8, 0x14, 0xDE, 0x5E, 0x0B, 0xDB,
+    0xE0, 0x32, 0x3A, 0x0A, 0x49, 0x06, 0x24, 0x5C, 0xC2, 0xD3, 0xAC, 0x62, 0x91, 0x95, 0xE4, 0x79,
+    0xE7, 0xC8, 0x37, 0x6D, 0x8D, 0xD5, 0x4E, 0xA9, 0x6C, 0x56, 0xF4, 0xEA, 0x65, 0x7A, 0xAE, 0x08,
+    0xBA, 0x78, 0x25, 0x2E, 0x1C, 0xA6, 0xB4, 0xC6, 0xE8, 0xDD, 0x74, 0x1F, 0x4B, 0xBD, 0x8B, 0x8A,
+    0x70, 0x3E, 0xB5, 0x66, 0x48, 0x03, 0xF6, 0x0E, 0x61, 0x35, 0x57, 0xB9, 0x86, 0xC1, 0x1D, 0x9E,
+    0xE1, 0xF8, 0x98, 0x11, 0x69, 0xD9, 0x8E, 0x94, 0x9B, 0x1E, 0x87, 0xE9, 0xCE, 0x55, 0x28, 0xDF,
+    0x8C, 0xA1, 0x89, 0x0D, 0xBF, 0xE6, 0x42, 0x68, 0x41, 0x99, 0x2D, 0x0F, 0xB0, 0x54, 0xBB, 0x16,
+};
+
+/* Multiplies by x in GF(2^8), modulus x^8 + x^4 + x^3 + x + 1 (FIPS-197, 4.2.1). */
+static uint8_t times_x(uint8_t value)
+{
+    return (uint8_t)((uint8_t)(value << 1) ^ ((value & 0x80u) != 0u ? 0x1Bu : 0u));
+}
+
+static void add_bytes(uint8_t to[16], const uint8_t from[16])
+{
+    for (int i = 0; i < 16; i++) {
+        to[i] ^= from[i];
+    }
+}
+
+/* Turns a round key into the next one (FIPS-197, 5.2), so that the schedule needs 16 bytes, not 176. */
+static void next_round_key(uint8_t round_key[16], uint8_t constant)
+{
+    for (int i = 0; i < 4; i++) {
+        round_key[i] ^= SBOX[round_key[12 + (i + 1) % 4]];
+    }
+    round_key[0] ^= constant;
+    for (int i = 4; i < 16; i++) {
+        round_key[i] ^= round_key[i - 4];
+    }
+}
+
+/* SubBytes and ShiftRows; byte r + 4c of the state is row r, column c. */
+static void substitute_and_shift(uint8_t state[16])
+{
+    uint8_t old[16];
+
+    for (int i = 0; i < 16; i++) {
+        old[i] = SBOX[state[i]];
+    }
+    for (int i = 0; i < 16; i++) {
+        state[i] = old[(i + 4 * (i % 4)) % 16];
+    }
+    lorafab_wipe(old, sizeof old);
+}
+
+static void mix_columns(uint8_t state[16])
+{
+    for (uint8_t *column = state; column < state + 16; column += 4) {
+        uint8_t first = column[0];
+        uint8_t all = (uint8_t)(column[0] ^ column[1] ^ column[2] ^ column[3]);
+
+        for (int r = 0; r < 4; r++) {
+            uint8_t next = r == 3 ? first : column[r + 1];
+            column[r] ^= (uint8_t)(all ^ times_x((uint8_t)(column[r] ^ next)));
+        }
+    }
+}
+
+void aes128_encrypt(const uint8_t key[16], const uint8_t in[16], uint8_t out[16])
+{
+    uint8_t state[16], round_key[16], constant = 1;
+
+    for (int i = 0; i < 16; i++) {
+        round_key[i] = key[i];
+        state[i] = in[i] ^ key[i];
+    }
+    for (int round = 1; round <= ROUNDS; round++) {
+        next_round_key(round_key, constant);
+        constant = times_x(constant);
+        substitute_and_shift(state);
+        if (round != ROUNDS) {
+            mix_columns(state);
+        }
+        add_bytes(state, round_key);
+    }
+    for (int i = 0; i < 16; i++) {
+        out[i] = state[i];
+    }
+    lorafab_wipe(state, sizeof state);
+    lorafab_wipe(round_key, sizeof round_key);
+}
+
+/* Multiplies a block by x in GF(2^128), modulus x^128 + x^7 + x^2 + x + 1 (RFC 4493, 2.3). */
+static void double_block(uint8_t block[16])
+{
+    uint8_t carry = (block[0] & 0x80u) != 0u ? 0x87u : 0u;
+
+    for (int i = 0; i < 15; i++) {
+        block[i] = (uint8_t)(block[i] << 1 | block[i + 1] >> 7);
+    }
+    block[15] = (uint8_t)(block[15] << 1) ^ carry;
+}
+
+void aes128_cmac(const uint8_t key[16], const uint8_t *message, size_t length, uint8_t mac[16])
+{
+    uint8_t subkey[16] = {0}, x[16] = {0};
+
+    while (length > 16) {
+        add_bytes(x, message);
+        aes128_encrypt(key, x, x);
+        message += 16;
+        length -= 16;
+    }
+    aes128_encrypt(key, subkey, subkey);
+    double_block(subkey); /* K1: the last block is a whole one */
+    if (length != 16) {
+        double_block(subkey); /* K2: it is padded */
+        x[length] ^= 0x80u;
+    }
+    for (size_t i = 0; i < length; i++) {
+        x[i] ^= message[i];
+    }
+    add_bytes(x, subkey);
+    aes128_encrypt(key, x, mac);
+    lorafab_wipe(subkey, sizeof subkey);
+    lorafab_wipe(x, sizeof x);
+}

@@ -1,0 +1,272 @@
+"""The command `lorafab <noun> <verb>`: what is asked between boards. Boards themselves are run by pytest.
+
+Read commands take ``--json`` and print one JSON document. Errors go to stderr as one sentence; exit status 1 for bad
+input, 4 for a command or file that must be corrected first.
+"""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lorafab.errors import LedgerError, LorafabError, RecordError, UsageError
+
+_Handler = Callable[[argparse.Namespace], object]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; `{self.prog} --help` shows what is possible")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        result = options.handler(options)
+        if result is not None:
+            _show(result, as_json=getattr(options, "json", False))
+    except UsageError as error:
+        print(f"lorafab: {error}", file=sys.stderr)
+        return 4
+    except LorafabError as error:
+        print(f"lorafab: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"lorafab: {error.filename or 'a file'}: {error.strerror}; check the path and the disk", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show(result: object, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_lines(result)))
+
+
+def _lines(value: object, indent: str = "") -> list[str]:
+    """For people: one `key: value` a line, lists below their key."""
+    if isinstance(value, Mapping):
+        lines: list[str] = []
+        for key, item in value.items():
+            if isinstance(item, (Mapping, list)) and item:
+                lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
+            else:
+                lines.append(f"{indent}{key}: {'-' if item in (None, [], {}) else item}")
+        return lines
+    if isinstance(value, list):
+        return [line for item in value for line in _lines(item, indent)] or [f"{indent}none"]
+    return [f"{indent}{value}"]
+
+
+# --- the tree of commands ---
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lorafab", description="The production line for LoRaWAN end nodes that runs inside pytest.")
+    nouns = parser.add_subparsers(dest="noun", required=True, metavar="NOUN")
+
+    def noun(name: str, text: str) -> Any:
+        return nouns.add_parser(name, help=text).add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(group: Any, name: str, handler: _Handler, text: str, *, read: bool = True, data: bool = False) -> Any:
+        command = group.add_parser(name, help=text, description=text)
+        command.set_defaults(handler=handler)
+        command.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: this one)")
+        if read:
+            command.add_argument("--json", action="store_true", help="print one JSON document")
+        if data:
+            command.add_argument("--data", type=Path, default=Path("data"), help="data folder (default: data)")
+        return command
+
+    label = noun("label", "labels on boards")
+    verb(label, "parse", _label_parse, "read the text of a label").add_argument("text", help="`-` reads stdin")
+    verb(label, "decode", _label_decode, "read the picture of a label").add_argument("image", type=Path)
+
+    lot = noun("lot", "production orders")
+    verb(lot, "show", _lot_show, "one lot, with labels that it would accept", data=True).add_argument("lot")
+    verb(lot, "list", _lot_list, "all lots")
+
+    ledger = noun("ledger", "who got which identity")
+    verb(ledger, "init", _ledger_init, "make an empty ledger", data=True)
+    verb(ledger, "show", _ledger_show, "one identity", data=True).add_argument("key", metavar="DEVEUI|LABEL")
+    verb(ledger, "list", _ledger_list, "all identities", data=True)
+    verb(ledger, "check", _ledger_check, "hold the ledger against its own history", data=True)
+
+    vault = noun("vault", "sealed keys")
+    init = verb(vault, "init", _vault_init, "make a key pair; stations get the public half only", read=False)
+    init.add_argument("--private", type=Path, required=True, metavar="FILE", help="where the private half goes")
+    init.add_argument("--no-passphrase", action="store_true", help="leave the private half unencrypted")
+    init.add_argument("--public", type=Path, default=Path("stations/vault.pub"), metavar="FILE")
+
+    report = noun("report", "pages for QA, made from records")
+    verb(report, "board", _report_board, "make the report of one run again", data=True).add_argument("run")
+
+    station = noun("station", "places on the line")
+    verb(station, "check", _station_check, "read a station's files and say what they mean").add_argument("name")
+
+    probes = nouns.add_parser("probes", help="debug probes that pyOCD sees")
+    probes.set_defaults(handler=_probes)
+    probes.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+# --- labels and lots ---
+
+
+def _label_parse(options: argparse.Namespace) -> object:
+    from lorafab.domain.label import parse_label
+
+    text = sys.stdin.read() if options.text == "-" else options.text
+    return parse_label(text).to_json()
+
+
+def _label_decode(options: argparse.Namespace) -> object:
+    from lorafab.domain.label import parse_label
+    from lorafab.drivers.label_reader import LabelReader
+
+    found = LabelReader().decode(options.image.read_bytes())
+    return {**parse_label(found.text).to_json(), "reader": found.reader}
+
+
+def _lot_show(options: argparse.Namespace) -> object:
+    from lorafab.config.load import load_lot
+    from lorafab.run.station import unused_labels
+
+    lot = load_lot(options.root, options.lot)
+    ledger = _ledger_or_none(options)
+    shown: dict[str, object] = lot.model_dump(mode="json")
+    shown["example_labels"] = unused_labels(lot, ledger, 3)
+    if ledger is not None:
+        claims = [claim for claim in ledger.all_claims() if claim["lot"] == lot.lot]
+        states = sorted({str(claim["state"]) for claim in claims})
+        shown["boards"] = {state: sum(claim["state"] == state for claim in claims) for state in states}
+    return shown
+
+
+def _lot_list(options: argparse.Namespace) -> object:
+    from lorafab.config.load import load_lot, lot_names
+
+    lots = [load_lot(options.root, name) for name in lot_names(options.root)]
+    return [{"lot": lot.lot, "product": lot.product, "kind": lot.kind, "quantity": lot.dev_eui.quantity} for lot in lots]
+
+
+# --- ledger and vault ---
+
+
+def _data(options: argparse.Namespace) -> Path:
+    folder: Path = options.root / options.data
+    return folder
+
+
+def _ledger_or_none(options: argparse.Namespace) -> Any:
+    """A lot's labels can be shown before there is a ledger."""
+    from lorafab.drivers.clock import SystemClock
+    from lorafab.stores.ledger import TinyLedger
+
+    if not (_data(options) / "ledger").exists():
+        return None
+    return TinyLedger.open(_data(options), SystemClock(), read_only=True)
+
+
+def _ledger(options: argparse.Namespace) -> Any:
+    from lorafab.drivers.clock import SystemClock
+    from lorafab.stores.ledger import TinyLedger
+
+    return TinyLedger.open(_data(options), SystemClock(), read_only=True)
+
+
+def _ledger_init(options: argparse.Namespace) -> object:
+    from lorafab.drivers.clock import SystemClock
+    from lorafab.stores.ledger import TinyLedger
+
+    return {"ledger": TinyLedger.create(_data(options), SystemClock()).ledger_id}
+
+
+def _ledger_show(options: argparse.Namespace) -> object:
+    from lorafab.domain.label import parse_label
+
+    ledger, key = _ledger(options), options.key
+    found = ledger.find(key)
+    if found is None:
+        label = parse_label(key)
+        found = ledger.find(str(label.dev_eui))
+    if found is None:
+        raise LedgerError(f"the ledger knows no board with {label.dev_eui}; check the label, or name another --data")
+    return found
+
+
+def _ledger_list(options: argparse.Namespace) -> object:
+    fields = ("dev_eui", "serial", "chip_id", "lot", "state", "attempts", "run")
+    return [{field: claim[field] for field in fields} for claim in _ledger(options).all_claims()]
+
+
+def _ledger_check(options: argparse.Namespace) -> object:
+    ledger = _ledger(options)
+    problems = ledger.check()
+    if problems:
+        raise LedgerError("; ".join(problems))
+    return {"ledger": ledger.ledger_id, "head": ledger.head(), "problems": []}
+
+
+def _vault_init(options: argparse.Namespace) -> object:
+    from lorafab.stores.vault import create_pair
+
+    passphrase = None if options.no_passphrase else _ask_new_passphrase()
+    key_id = create_pair(options.private, options.root / options.public, passphrase)
+    return {"public": str(options.public), "key_id": key_id, "private": str(options.private)}
+
+
+def _ask_new_passphrase() -> bytes:
+    """Ask twice; a passphrase never stands on a command line."""
+    try:
+        first, second = (getpass.getpass(text) for text in ("Passphrase of the private half: ", "Once more: "))
+    except (EOFError, OSError):
+        raise UsageError("there is no terminal to ask for a passphrase; run it in one, or give --no-passphrase") from None
+    if not first or first != second:
+        raise UsageError("the two passphrases differ or are empty; nothing was made, start again")
+    return first.encode()
+
+
+# --- records, stations, probes ---
+
+
+def _report_board(options: argparse.Namespace) -> object:
+    from lorafab.run.recording import write_report
+    from lorafab.stores.records import RecordStore
+
+    records = RecordStore(_data(options))
+    record = records.get(options.run)
+    if record is None:
+        raise RecordError(f"there is no record of run {options.run} in {_data(options)}; check the run id and --data")
+    return {"report": str(write_report(_data(options), records, record))}
+
+
+def _station_check(options: argparse.Namespace) -> object:
+    from lorafab.config.load import load_station
+    from lorafab.drivers.image_file import load_image
+
+    config = load_station(options.root, options.name)
+    base, manifest = config.product.image.base, config.manifest_path
+    image = load_image(config.image_path, named_by=config.image_named_by, base=base, manifest=manifest)
+    return {
+        "station": config.station.station,
+        "lot": config.lot.lot,
+        "product": config.product.product,
+        "image": {"file": image.name, "version": image.version, "bytes": image.size, "sha256": image.sha256},
+        "plan": [f"{step.test}: {step.title}" for step in config.plan.steps],
+    }
+
+
+def _probes(_options: argparse.Namespace) -> object:
+    from lorafab.drivers.pyocd_programmer import list_probes
+
+    return list_probes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

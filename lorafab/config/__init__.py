@@ -1,0 +1,1 @@
+"""YAML files become frozen, strict values once, before any hardware is touched."""

@@ -1,0 +1,1 @@
+"""Values and rules only: no I/O, no clock, no pytest."""

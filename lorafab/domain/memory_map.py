@@ -1,0 +1,62 @@
+"""Addresses: spans of memory, segments of data, and the places a product reserves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """``size`` bytes from address ``start`` on (both >= 0); ``end`` is the first address behind it."""
+
+    start: int
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.size < 0:
+            raise ValueError(f"span {self.start:#x}+{self.size:#x} is negative")
+
+    @property
+    def end(self) -> int:
+        """First address behind the span."""
+        return self.start + self.size
+
+    def contains(self, other: "Span") -> bool:
+        """Whether ``other`` lies wholly inside."""
+        return self.start <= other.start and other.end <= self.end
+
+    def overlaps(self, other: "Span") -> bool:
+        """Whether the two share at least one byte."""
+        return self.start < other.end and other.start < self.end
+
+    def pages(self, page_size: int) -> tuple["Span", ...]:
+        """Split into the pages of ``page_size`` bytes that the span touches, whole pages, rising addresses."""
+        if self.size == 0:
+            return ()
+        first = self.start - self.start % page_size
+        return tuple(Span(address, page_size) for address in range(first, self.end, page_size))
+
+    def __str__(self) -> str:
+        return f"{self.start:#010x}..{self.end - 1:#010x}" if self.size else f"nothing at {self.start:#010x}"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """``data`` for memory from ``address`` on."""
+
+    address: int
+    data: bytes
+
+    @property
+    def span(self) -> Span:
+        """Where the data lies."""
+        return Span(self.address, len(self.data))
+
+    def __repr__(self) -> str:
+        # The data may be a key: say where and how much, never what.
+        return f"Segment({self.span})"
+
+
+def touched_pages(spans: Iterable[Span], page_size: int) -> tuple[Span, ...]:
+    """Every page that one of ``spans`` touches, once, rising addresses."""
+    pages = {page for span in spans for page in span.pages(page_size)}
+    return tuple(sorted(pages))

@@ -1,0 +1,1 @@
+"""What LoRaWAN stacks keep in non-volatile memory, decoded."""

@@ -1,0 +1,110 @@
+"""The record: what is kept of a run for ever. Reports are made from it and from nothing else. Never a key.
+
+Strict models: unknown fields are refused, so that a record of another version is noticed and not half read.
+Times are UTC, ISO 8601 with milliseconds and ``Z``; durations are seconds.
+"""
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA: Final = "lorafab.record/1"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class MeasurementRecord(_Model):
+    """One measurement as it was judged."""
+
+    name: str
+    unit: str
+    low: float | None
+    high: float | None
+    equals: str | float | None
+    value: float | int | str | bool | None
+    outcome: Literal["pass", "marginal", "fail", "unset", "undeclared"]
+    why: str
+
+
+class StepRecord(_Model):
+    """One step of the plan, in plan order; ``outcome`` "not run" for what never started."""
+
+    test: str
+    title: str
+    outcome: Literal["pass", "fail", "error", "skipped", "not run"]
+    seconds: float
+    sentence: str
+    """Why it did not pass; empty when it did."""
+    code: str
+    """Code of the error; empty when it passed."""
+    measurements: tuple[MeasurementRecord, ...]
+
+
+class KeyRecord(_Model):
+    """What may be known of the keys."""
+
+    generation: int
+    kcv_app: str
+    kcv_nwk: str | None
+    evidence: Literal["read back", "asserted"]
+
+
+class PictureRecord(_Model):
+    """The label as the camera saw it; the file lies in ``pictures/`` beside the records."""
+
+    file: str
+    sha256: str
+    reader: str
+
+
+class PermitRecord(_Model):
+    """A permission for one dangerous act that the run was given."""
+
+    name: str
+    reason: str
+    used: bool
+
+
+class RunRecord(_Model):
+    """One attempt at one board."""
+
+    schema_version: Literal["lorafab.record/1"] = SCHEMA
+    run: str
+    start: str
+    end: str
+    station: str
+    site: str
+    operator: str
+    lot: str
+    product: str
+    attempt: int
+    """1 for the first run of this board."""
+    label: str | None
+    """Redacted text of the label."""
+    serial: str | None
+    dev_eui: str | None
+    join_eui: str | None
+    chip_id: str | None
+    keys: KeyRecord | None
+    picture: PictureRecord | None
+    image_file: str | None
+    image_version: str | None
+    image_sha256: str | None
+    plan_sha256: str
+    config_sha256: str
+    lorafab_version: str
+    lorafab_commit: str
+    steps: tuple[StepRecord, ...]
+    transcript: tuple[str, ...]
+    """The serial line, printable, ``> `` sent and ``< `` received."""
+    permits: tuple[PermitRecord, ...]
+    verdict: Literal["PASS", "FAIL", "ABORTED", "ERROR", "INCOMPLETE", "INTERRUPTED"]
+    code: str
+    """Code of the cause; empty for PASS."""
+    cause: str
+    """The sentence that decided the verdict; empty for PASS."""
+    ledger_head: str | None
+    report_file: str | None
+    """Name of the report, relative to ``reports/``."""

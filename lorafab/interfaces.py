@@ -1,0 +1,226 @@
+"""What can be asked of the things around a board. Who does it is a driver, chosen by the station file.
+
+Addresses and sizes are bytes, times are seconds. Every method may raise a StationError (tool at fault) or a
+DutError (board at fault); the docstrings name the usual ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from lorafab.domain.identity import Eui64
+from lorafab.domain.memory_map import Segment, Span
+from lorafab.domain.secret import Secret
+
+
+@dataclass(frozen=True)
+class ChipInfo:
+    """What the silicon says of itself, read without writing anything."""
+
+    dpidr: int
+    """Debug port identification register."""
+    idcode: int
+    """DBGMCU_IDCODE: device id in bits 11:0."""
+    flash_size: int
+    """Bytes."""
+    unique_id: str
+    """Factory unique id in memory order, upper-case hex."""
+
+
+class Programmer(Protocol):
+    """Reads and writes the DUT's memory through its debug port."""
+
+    def connect(self) -> ChipInfo:
+        """Attach, halt the core, read who it is; writes no memory that survives. Raises ProbeError."""
+        ...
+
+    def read(self, span: Span) -> bytes:
+        """Read memory. Raises ProbeError, or DutError where the memory itself faults."""
+        ...
+
+    def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
+        """In one flash session erase exactly these pages, then program these segments.
+
+        Raises ProbeError, or DutError when the flash refuses. Success is not yet proof: read it back.
+        """
+        ...
+
+    def run(self) -> None:
+        """Reset the core and let its firmware run."""
+        ...
+
+    def close(self) -> None:
+        """Let go of core and probe; may be called twice; never raises."""
+        ...
+
+
+class Link(Protocol):
+    """The serial line to the DUT."""
+
+    def open(self) -> None:
+        """Open the port and drop what was waiting. Raises PortError."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send bytes. Raises PortError."""
+        ...
+
+    def read_line(self, timeout_s: float) -> bytes | None:
+        r"""Return the next line without its ``\r\n``, or None when none ended in time. Raises PortError."""
+        ...
+
+    def transcript(self) -> str:
+        """All that went over the line so far, printable, one line each, `>` sent and `<` received."""
+        ...
+
+    def close(self) -> None:
+        """Release the port; may be called twice; never raises."""
+        ...
+
+
+class Jig(Protocol):
+    """The mechanics around the board."""
+
+    def present(self) -> bool:
+        """Whether a board lies in the nest."""
+        ...
+
+    def lid_closed(self) -> bool:
+        """Whether the lid is down."""
+        ...
+
+    def power(self, on: bool) -> None:
+        """Switch the DUT's supply. Raises JigError."""
+        ...
+
+    def camera(self) -> bytes:
+        """Take a picture of the label (PNG or JPEG). Raises JigError where there is no camera."""
+        ...
+
+    def close(self) -> None:
+        """Power off and let go; may be called twice; never raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a scanner saw: the text of a label and, from a camera, the picture and the reader that read it."""
+
+    text: str
+    picture: bytes | None = None
+    reader: str = ""
+
+
+class Scanner(Protocol):
+    """Gets the text of the label on the board."""
+
+    def scan(self) -> Scan:
+        """Wait for one label. Raises ScanError when none can be read."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, injected so that tests decide it."""
+
+    def now(self) -> datetime:
+        """Now, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations."""
+        ...
+
+
+@dataclass(frozen=True)
+class SealedKey:
+    """A root key encrypted to the vault's public key, and what may be known of it."""
+
+    kcv: str
+    """Key check value of the key inside."""
+    box: str
+    """HPKE ciphertext, base64."""
+    key_id: str
+    """Which public key it was sealed to: first 16 hex digits of SHA-256 over its raw bytes."""
+
+
+class Vault(Protocol):
+    """Makes keys and seals them; a station cannot open what it sealed."""
+
+    def new_key(self, dev_eui: Eui64, generation: int) -> tuple[Secret, SealedKey]:
+        """Draw a key from the operating system's randomness and seal it to (DevEUI, generation)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One key generation of an identity."""
+
+    number: int
+    kcv: str
+    run: str
+    """Run that made it."""
+
+
+@dataclass(frozen=True)
+class ClaimRequest:
+    """What ties a label to a chip."""
+
+    dev_eui: Eui64
+    join_eui: Eui64
+    serial: str
+    label: str
+    """Redacted text."""
+    chip_id: str
+    lot: str
+    run: str
+    station: str
+    operator: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The ledger's answer: this label and this chip belong together."""
+
+    dev_eui: Eui64
+    state: str
+    """reserved, written, passed, quarantined, exported or scrapped."""
+    generations: tuple[Generation, ...]
+    proven: int | None
+    """Key generation whose check value was read from the board in the run that passed."""
+    attempts: int
+    """Runs that claimed this identity, this one included."""
+    dev_nonce: int | None
+    """Highest DevNonce that a run has seen on this board; None before the first."""
+
+
+class Ledger(Protocol):
+    """Who got which identity, in which state. Every change is durable when the method returns."""
+
+    def claim(self, request: ClaimRequest) -> Claim:
+        """Bind label, DevEUI and chip, or confirm the same binding. Raises BoundElsewhere, LedgerError."""
+        ...
+
+    def add_key(self, dev_eui: Eui64, generation: int, key: SealedKey, run: str) -> Claim:
+        """Keep a sealed key as the next generation. Raises LedgerError, also for a check value seen before."""
+        ...
+
+    def mark_written(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
+        """The board has been read back with this generation's key."""
+        ...
+
+    def note_nonce(self, dev_eui: Eui64, dev_nonce: int, run: str) -> Claim:
+        """Remember a DevNonce seen on the board; it never goes back. Raises LedgerError."""
+        ...
+
+    def mark_passed(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
+        """The run passed, and this generation's check value was read from the board."""
+        ...
+
+    def find(self, key: str) -> Mapping[str, Any] | None:
+        """Look an identity up by DevEUI, label text, serial or chip id; JSON-ready, without sealed keys."""
+        ...
+
+    def head(self) -> str:
+        """Hash of the newest entry of the ledger's history, 64 hex digits."""
+        ...

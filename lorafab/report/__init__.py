@@ -1,0 +1,1 @@
+"""Pages for people, made from records and from nothing else (docs/report.md)."""

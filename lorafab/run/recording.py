@@ -1,0 +1,238 @@
+"""From what a run knows to its record, from the journal of a killed run to an INTERRUPTED one, and to the report."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import lorafab
+from lorafab.domain.identity import Eui64
+from lorafab.domain.measurement import Measurement, Value
+from lorafab.domain.record import KeyRecord, MeasurementRecord, PermitRecord, PictureRecord, RunRecord, StepRecord
+from lorafab.domain.verdict import Verdict
+from lorafab.errors import RecordError
+from lorafab.run.outcome import StepState
+from lorafab.stores.atomic import make_folder, write_file
+from lorafab.stores.journal import OrphanJournal, orphans
+from lorafab.stores.records import RecordStore
+from lorafab.stores.stamp import utc_text
+
+if TYPE_CHECKING:
+    from lorafab.run.run import Run
+    from lorafab.run.station import Station
+
+
+def step_record(state: StepState) -> StepRecord:
+    """One step as it is kept."""
+    return StepRecord(
+        test=state.step.test,
+        title=state.step.title,
+        outcome=state.outcome,
+        seconds=round(state.seconds, 3),
+        sentence=state.sentence,
+        code=state.code,
+        measurements=tuple(map(_measurement_record, state.measurements)),
+    )
+
+
+def _measurement_record(measurement: Measurement) -> MeasurementRecord:
+    spec = measurement.spec
+    return MeasurementRecord(
+        name=spec.name,
+        unit=spec.unit,
+        low=spec.low,
+        high=spec.high,
+        equals=spec.equals,
+        value=_storable(measurement.value),
+        outcome=measurement.outcome.value,
+        why=spec.why,
+    )
+
+
+def _storable(value: Value) -> Value:
+    """JSON has no NaN and no infinity; their text says what was measured."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def make_record(run: Run, end: datetime) -> RunRecord:
+    """The record of a run as it stands now."""
+    station, facts = run.station, run.facts
+    config, assignment, label = station.config, facts.assignment, facts.label
+    verdict = run.state.verdict()
+    code, cause = run.state.why()
+    return RunRecord(
+        run=run.id,
+        start=utc_text(run.started),
+        end=utc_text(end),
+        station=config.station.station,
+        site="1",
+        operator=station.options.operator,
+        lot=config.lot.lot,
+        product=config.product.product,
+        attempt=run.attempt,
+        label=label.text_redacted if label else None,
+        serial=(label.serial or None) if label else None,
+        dev_eui=str(label.dev_eui) if label else None,
+        join_eui=str(config.lot.join_eui) if label else None,
+        chip_id=facts.chip.unique_id if facts.chip else None,
+        keys=KeyRecord(
+            generation=assignment.generation,
+            kcv_app=assignment.kcv_app,
+            kcv_nwk=assignment.kcv_nwk,
+            evidence="read back" if facts.key_read_back else "asserted",
+        )
+        if assignment
+        else None,
+        picture=_picture(facts.picture_file, facts.scan.reader if facts.scan else ""),
+        image_file=facts.image.name if facts.image else None,
+        image_version=facts.image.version if facts.image else None,
+        image_sha256=facts.image.sha256 if facts.image else None,
+        plan_sha256=config.plan_sha256,
+        config_sha256=config.config_sha256,
+        lorafab_version=lorafab.__version__,
+        lorafab_commit=commit(station.root),
+        steps=tuple(map(step_record, run.state.steps.values())),
+        transcript=tuple(station.link.transcript().splitlines()),
+        permits=tuple(
+            PermitRecord(name=name, reason=reason, used=name in run.used_permits)
+            for name, reason in station.options.permits
+        ),
+        verdict=cast(Any, verdict.value),
+        code=code,
+        cause=cause,
+        ledger_head=station.ledger.head(),
+        report_file=f"{run.id}.html",
+    )
+
+
+def _picture(file: tuple[str, str] | None, reader: str) -> PictureRecord | None:
+    return PictureRecord(file=file[0], sha256=file[1], reader=reader) if file else None
+
+
+@cache
+def commit(root: Path) -> str:
+    """The commit that the station's files are at, with ``-dirty`` for uncommitted changes; "unknown" outside git."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+# --- runs that were killed ---
+
+
+def recover(station: Station, records: RecordStore) -> list[RunRecord]:
+    """Finish what killed runs of this station left behind; returns the INTERRUPTED records that were made.
+
+    A run that was killed after its PASS record was durable is completed: the ledger learns of it now.
+    """
+    made = []
+    for orphan in orphans(station.data, station.config.station.station):
+        kept = records.get(orphan.run)
+        if kept is None:
+            record = _interrupted(orphan, station, records)
+            records.append(record)
+            made.append(record)
+        elif kept.verdict == Verdict.PASS.value and kept.dev_eui and kept.keys:
+            station.ledger.mark_passed(Eui64.parse(kept.dev_eui), kept.keys.generation, kept.run)
+        orphan.settle()
+    return made
+
+
+def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) -> RunRecord:
+    events = {str(event["event"]): event["facts"] for event in orphan.events}
+    first, label = _facts(events, "start", "facts"), events.get("label", {})
+    assigned, chip = events.get("assigned", {}), events.get("chip", {})
+    picture = label.get("picture")
+    dev_eui = label.get("dev_eui")
+    last = str(orphan.events[-1]["event"]) if orphan.events else "the first line of its journal"
+    steps = _steps(orphan, station)
+    return RunRecord(
+        run=orphan.run,
+        start=str(first.get("start", "")) or utc_text(station.clock.now()),
+        end=str(orphan.events[-1]["time"]) if orphan.events else utc_text(station.clock.now()),
+        station=orphan.station,
+        site="1",
+        operator=str(first.get("operator", "")),
+        lot=str(first.get("lot", "")),
+        product=str(first.get("product", "")),
+        attempt=1 + len(records.attempts(Eui64.parse(dev_eui))) if dev_eui else 1,
+        label=label.get("label"),
+        serial=label.get("serial"),
+        dev_eui=dev_eui,
+        join_eui=label.get("join_eui"),
+        chip_id=chip.get("chip_id"),
+        keys=KeyRecord(
+            generation=assigned["generation"],
+            kcv_app=assigned["kcv_app"],
+            kcv_nwk=assigned["kcv_nwk"],
+            evidence="read back" if "read back" in events else "asserted",
+        )
+        if assigned
+        else None,
+        picture=_picture((picture[0], picture[1]), str(label.get("reader", ""))) if picture else None,
+        image_file=None,
+        image_version=None,
+        image_sha256=None,
+        plan_sha256=str(first.get("plan_sha256", "")),
+        config_sha256=str(first.get("config_sha256", "")),
+        lorafab_version=str(first.get("lorafab_version", "")),
+        lorafab_commit=str(first.get("lorafab_commit", "")),
+        steps=steps,
+        transcript=(),
+        permits=(),
+        verdict="INTERRUPTED",
+        code="KILLED",
+        cause=f"the run was killed or lost its power after it had noted {last!r}; run this board again",
+        ledger_head=station.ledger.head(),
+        report_file=f"{orphan.run}.html",
+    )
+
+
+def _facts(events: Mapping[str, Any], event: str, key: str) -> Mapping[str, Any]:
+    facts = events.get(event, {}).get(key, {})
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def _steps(orphan: OrphanJournal, station: Station) -> tuple[StepRecord, ...]:
+    """Steps that had ended, as they ended; the others, in the plan's order, as not run."""
+    ended = {}
+    for event in orphan.events:
+        if event["event"] == "step end":
+            step = StepRecord.model_validate(event["facts"]["step"])
+            ended[step.test] = step
+    plan = [step_record(StepState(step)) for step in station.config.plan.steps]
+    return tuple(ended.get(step.test, step) for step in plan)
+
+
+# --- the report ---
+
+
+def write_report(data: Path, records: RecordStore, record: RunRecord) -> Path:
+    """Make the page of a record and put it into ``DATA/reports/``. Raises RecordError; may be repeated at any time."""
+    from lorafab.report.board import render_board
+
+    history: list[RunRecord] = []
+    if record.dev_eui is not None:
+        history = [other for other in records.attempts(Eui64.parse(record.dev_eui)) if other.run != record.run]
+        history = [other for other in history if other.start <= record.start]
+    picture = None
+    if record.picture is not None:
+        picture = records.picture_path(record.picture.file).read_bytes()
+    folder = data / "reports"
+    make_folder(folder, RecordError)
+    path = folder / f"{record.run}.html"
+    write_file(path, render_board(record, history=history, picture=picture).encode(), RecordError)
+    return path

@@ -1,0 +1,126 @@
+"""A session around a run: whatever breaks, and whenever, it ends with closed hardware, a record and a verdict."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from lorafab.config.load import load_station
+from lorafab.domain.record import RunRecord
+from lorafab.domain.verdict import Verdict
+from lorafab.errors import LorafabError
+from lorafab.run import recording
+from lorafab.run.outcome import Cause, blame, code_of, sentence_of
+from lorafab.run.run import Run
+from lorafab.run.station import Options, Station, open_station
+
+
+class Session:
+    """Begin, end, verdict. The plugin drives it; a script could as well."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.station: Station | None = None
+        self.record: RunRecord | None = None
+        self.report: Path | None = None
+        self.notices: list[str] = []
+        """Sentences for the operator that do not change the verdict."""
+        self._cause: Cause | None = None
+        self._ended = False
+
+    # -- beginning -----------------------------------------------------------------------------------------------
+
+    def begin(self, root: Path, station: str, lot: str | None, data: Path, options: Options) -> None:
+        """Read the configuration, open the station, begin the run. Raises LorafabError.
+
+        ``data`` counts from ``root`` unless it is absolute.
+        """
+        config = load_station(root, station, lot)
+        self.station = open_station(config, root, root / data, options)
+        run = Run(self.station)
+        recovered = run.begin()
+        self.run = run
+        for record in recovered:
+            self.notices.append(f"run {record.run} was killed; it is recorded as INTERRUPTED")
+            self._report(run, record)
+
+    @property
+    def may_start(self) -> bool:
+        """Whether the steps may run."""
+        return self.run is not None and self.cause is None
+
+    # -- verdict -------------------------------------------------------------------------------------------------
+
+    @property
+    def cause(self) -> Cause | None:
+        """What decided the verdict so far."""
+        return self._cause or (self.run.state.cause if self.run else None)
+
+    def blame(self, cause: Cause) -> None:
+        """Keep the first cause."""
+        if self._ended:
+            return
+        if self.run is not None:
+            self.run.state.blame(cause)
+        elif self._cause is None:
+            self._cause = cause
+
+    def blame_error(self, error: BaseException, test: str | None = None) -> None:
+        """Keep an exception as the cause, if it is the first."""
+        self.blame(Cause(blame(error), code_of(error), sentence_of(error), test))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict as it stands; a PASS only when its record is on disk."""
+        if self._cause is not None:
+            return self._cause.verdict
+        if self.run is None:
+            return Verdict.ERROR
+        verdict = self.run.state.verdict()
+        return Verdict.ERROR if verdict is Verdict.PASS and self.record is None else verdict
+
+    # -- end -----------------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Close the hardware, commit the record, make the report, give the station back. Never raises."""
+        if self.station is not None:
+            try:
+                self.station.close()
+            except Exception as error:
+                self.blame_error(error)
+        if self.run is not None:
+            self.record = self.run.finish()
+            self._ended = True
+            if self.record is not None:
+                self.report = self._report(self.run, self.record)
+            self.run.release()
+        self._ended = True
+
+    def _report(self, run: Run, record: RunRecord) -> Path | None:
+        """The record is what counts: a report that cannot be made is said, and can be made later."""
+        try:
+            return recording.write_report(run.station.data, run.records, record)
+        except Exception as error:
+            reason = str(error) if isinstance(error, LorafabError) else type(error).__name__
+            self.notices.append(
+                f"the report of run {record.run} cannot be made ({reason}); "
+                f"`lorafab report board {record.run}` makes it later"
+            )
+        return None
+
+    # -- what the last line says -----------------------------------------------------------------------------------
+
+    def last_line(self) -> str:
+        """``lorafab: VERDICT <DevEUI or -> <run id or -> <report path or ->``."""
+        label = self.run.facts.label if self.run else None
+        report = "-"
+        if self.report is not None:
+            report = str(self.report)
+            with suppress(ValueError):
+                report = str(self.report.relative_to(Path.cwd()))
+        run = self.run.id if self.run else "-"
+        return f"lorafab: {self.verdict.value} {label.dev_eui if label else '-'} {run} {report}"
+
+    def why(self) -> str:
+        """The sentence behind the verdict; empty for PASS."""
+        if self._cause is not None:
+            return self._cause.sentence
+        return self.run.state.why()[1] if self.run else "nothing was started"

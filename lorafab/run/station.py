@@ -1,0 +1,183 @@
+"""The composition root: the only place that picks drivers.
+
+A newcomer's driver needs its own file in ``drivers/`` and one branch here.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lorafab.config.load import LineConfig, resolve_port
+from lorafab.config.models import LotConfig
+from lorafab.domain.flash_plan import MemoryMap
+from lorafab.domain.identity import Eui64
+from lorafab.drivers.clock import SystemClock
+from lorafab.errors import LedgerError, VaultError
+from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
+from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.vault import Vault, ensure_demo
+from lorafab.targets import MCUS, McuFacts
+
+NEWCOMER: Final = "sim"
+"""The only station that sets up its own ledger and demo vault: it is what a newcomer runs first."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to the station file."""
+
+    label: str | None = None
+    label_image: Path | None = None
+    operator: str = ""
+    permits: tuple[tuple[str, str], ...] = ()
+    """(name, reason)."""
+
+
+@dataclass
+class Station:
+    """One station, opened: its stores and drivers, and the stack that closes them."""
+
+    config: LineConfig
+    root: Path
+    data: Path
+    options: Options
+    clock: Clock
+    mcu: McuFacts
+    lot: LotConfig
+    memory: MemoryMap
+    ledger: TinyLedger
+    vault: Vault
+    jig: Jig
+    scanner: Scanner
+    programmer: Programmer
+    link: Link
+    resources: ExitStack
+
+    def close(self) -> None:
+        """Close everything, in the reverse order of opening; may be called twice."""
+        self.resources.close()
+
+
+def open_station(config: LineConfig, root: Path, data: Path, options: Options) -> Station:
+    """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
+    clock = SystemClock()
+    lot = config.lot
+    ledger = open_ledger(config, data, clock)
+    vault = open_vault(config, root, data)
+    with ExitStack() as stack:
+        port = resolve_port(config.station.link.port, data)
+        jig = _open_jig(config, data, Path(port), ledger, lot)
+        stack.callback(jig.close)
+        link = _open_link(config, port)
+        stack.callback(link.close)
+        programmer = _open_programmer(config)
+        stack.callback(programmer.close)
+        return Station(
+            config=config,
+            root=root,
+            data=data,
+            options=options,
+            clock=clock,
+            mcu=MCUS[config.product.mcu],
+            lot=lot,
+            memory=config.product.memory.memory_map(),
+            ledger=ledger,
+            vault=vault,
+            jig=jig,
+            scanner=_open_scanner(config, root, jig, options),
+            programmer=programmer,
+            link=link,
+            resources=stack.pop_all(),
+        )
+
+
+def open_ledger(config: LineConfig, data: Path, clock: Clock) -> TinyLedger:
+    """Open the ledger that the lot belongs to. Raises LedgerError."""
+    newcomer = config.station.station == NEWCOMER
+    ledger = TinyLedger.open_or_create(data, clock) if newcomer else TinyLedger.open(data, clock)
+    if config.lot.ledger is not None and config.lot.ledger != ledger.ledger_id:
+        raise LedgerError(
+            f"lot {config.lot.lot} belongs to ledger {config.lot.ledger}, and {data}/ledger is {ledger.ledger_id}; "
+            "run with --data=DIR of the right ledger, or correct the lot file"
+        )
+    return ledger
+
+
+def open_vault(config: LineConfig, root: Path, data: Path) -> Vault:
+    """Open the public half of the vault. Raises VaultError."""
+    settings = config.station.vault
+    mirror = root / settings.mirror if settings.mirror else None
+    if settings.public_key is not None:
+        return Vault(root / settings.public_key, mirror)
+    if config.station.station != NEWCOMER:
+        raise VaultError(
+            f"station {config.station.station} wants the demo vault, which serves station {NEWCOMER} only; "
+            "make a pair with `lorafab vault init --private FILE` and name it as vault.public_key in the station file"
+        )
+    return Vault(ensure_demo(data), mirror)
+
+
+def unused_labels(lot: LotConfig, ledger: TinyLedger | None, count: int) -> list[str]:
+    """Up to ``count`` labels that the lot would accept and nobody used, lowest first."""
+    free = (
+        index
+        for index in range(lot.dev_eui.quantity)
+        if ledger is None or not ledger.is_used(_dev_eui(lot, index))
+    )
+    return [lot.label_text(index) for _, index in zip(range(count), free, strict=False)]
+
+
+def _dev_eui(lot: LotConfig, index: int) -> Eui64:
+    return Eui64(lot.dev_eui.first.value + index)
+
+
+def _open_jig(config: LineConfig, data: Path, port: Path, ledger: TinyLedger, lot: LotConfig) -> Jig:
+    jig = config.station.jig
+    if jig.driver == "virtual":
+        from lorafab.virtual.jig import VirtualJig
+        from lorafab.virtual.label_roll import LabelRoll
+
+        folder = data / "virtual"
+        roll = LabelRoll(
+            folder / f"{lot.lot}.roll",
+            lot.dev_eui.quantity,
+            lambda number: ledger.is_used(_dev_eui(lot, number)),
+            lot.label_text,
+        )
+        site = config.station.programmer.probe.rpartition(":")[2]
+        return VirtualJig(site, folder / "boards", port, roll.take)
+    from lorafab.drivers.manual_jig import ManualJig
+
+    return ManualJig()
+
+
+def _open_link(config: LineConfig, port: str) -> Link:
+    from lorafab.drivers.serial_link import SerialLink
+
+    return SerialLink(port, config.station.link.baud)
+
+
+def _open_programmer(config: LineConfig) -> Programmer:
+    from lorafab.drivers.pyocd_programmer import PyocdProgrammer
+
+    programmer = config.station.programmer
+    return PyocdProgrammer(programmer.probe, config.product.mcu, programmer.swd_khz)
+
+
+def _open_scanner(config: LineConfig, root: Path, jig: Jig, options: Options) -> Scanner:
+    from lorafab.drivers import scanners
+    from lorafab.drivers.label_reader import LabelReader
+
+    if options.label is not None:
+        return scanners.TextScanner(options.label)
+    if options.label_image is not None:
+        return scanners.ImageScanner(options.label_image, LabelReader())
+    scanner = config.station.scanner
+    if scanner.driver == "camera":
+        return scanners.CameraScanner(jig, LabelReader())
+    if scanner.driver == "image":
+        return scanners.ImageScanner(root / scanner.file, LabelReader())
+    if scanner.driver == "serial":
+        return scanners.SerialScanner(scanner.port, scanner.baud, scanner.timeout_s)
+    return scanners.PromptScanner(scanner.timeout_s)

@@ -1,0 +1,1 @@
+"""What the line does, written against the interfaces only; usable without pytest."""

@@ -1,0 +1,73 @@
+"""The NVM frame-counter region: nothing went back, and the firmware can still write it."""
+
+from dataclasses import dataclass
+
+from lorafab.domain.flash_plan import MemoryMap
+from lorafab.domain.nvm import endnode
+from lorafab.errors import NvmDamaged, ShellError
+from lorafab.interfaces import Ledger, Programmer
+from lorafab.steps.identity import Assignment
+from lorafab.steps.memory import read_torn
+from lorafab.steps.shell import Shell
+
+
+@dataclass(frozen=True)
+class CounterCheck:
+    """What the check saw."""
+
+    dev_nonce: int
+    """Stored on the board when the check ended."""
+    lost: int
+    """DevNonces that the region fell behind the ledger; 0, because more raises NvmDamaged."""
+
+
+def read_counters(programmer: Programmer, memory: MemoryMap) -> endnode.Counters:
+    """Read and decode the region through the probe. Raises NvmDamaged."""
+    reading = read_torn(programmer, memory.nvm, memory.word_size)
+    decoded = endnode.decode(reading.data)
+    if decoded.counters is None:
+        raise NvmDamaged(
+            f"the NVM region ({memory.nvm}) holds {decoded.damaged_records} damaged records and no valid one, "
+            "so its DevNonce is unknown and may repeat; set this board aside"
+        )
+    return decoded.counters
+
+
+def check_counters(
+    programmer: Programmer, shell: Shell, memory: MemoryMap, ledger: Ledger, assignment: Assignment, run: str
+) -> CounterCheck:
+    """Compare with what the ledger remembers, let the firmware store the next DevNonce, and read that back.
+
+    One DevNonce of 65535 is spent: a region that cannot be written any more must not leave the factory.
+    """
+    before = read_counters(programmer, memory)
+    floor = assignment.claim.dev_nonce or 0
+    if before.dev_nonce < floor:
+        raise NvmDamaged(
+            f"the board's DevNonce is {before.dev_nonce}, the ledger has seen {floor}, and a DevNonce must never "
+            "repeat; set this board aside"
+        )
+    said = _number(shell, "NVM?", "dev_nonce")
+    if said != before.dev_nonce:
+        raise NvmDamaged(
+            f"the firmware says DevNonce {said}, its NVM region holds {before.dev_nonce}; "
+            "check that the image is this product's, then set the board aside"
+        )
+    promised = _number(shell, "NONCE+", "dev_nonce")
+    after = read_counters(programmer, memory)
+    if after.dev_nonce != promised or promised != before.dev_nonce + 1:
+        raise NvmDamaged(
+            f"after NONCE+ the firmware says DevNonce {promised} and the NVM region holds {after.dev_nonce}, "
+            f"wanted {before.dev_nonce + 1} in both; set this board aside"
+        )
+    ledger.note_nonce(assignment.dev_eui, after.dev_nonce, run)
+    return CounterCheck(after.dev_nonce, max(0, floor - before.dev_nonce))
+
+
+def _number(shell: Shell, command: str, key: str) -> int:
+    text = shell.value(command, key)
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    raise ShellError(f"the board's answer to {command} has {key}={text[:20]!r}, wanted a number; repeat once")

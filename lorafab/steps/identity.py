@@ -1,0 +1,120 @@
+"""Which identity does this board get: the one it has, the next key generation, or none at all?"""
+
+from dataclasses import dataclass
+
+from lorafab.domain import identity_block
+from lorafab.domain.flash_plan import MemoryMap
+from lorafab.domain.identity import Eui64, Identity
+from lorafab.domain.identity_block import BLOCK_SIZE, BlockState, IdentityBlock
+from lorafab.domain.memory_map import Span
+from lorafab.errors import ForeignIdentity
+from lorafab.interfaces import Claim, ClaimRequest, Ledger, Programmer, Vault
+from lorafab.steps.memory import read_torn
+
+PERMIT_OVERWRITE = "overwrite-identity"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lay in the identity page before the run wrote anything."""
+
+    state: BlockState
+    block: IdentityBlock | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the product and the lot say about every board of theirs."""
+
+    join_eui: Eui64
+    region: int | None
+    lot: str
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the board must hold when it passes; ``to_write`` is None when the block on the board stays."""
+
+    dev_eui: Eui64
+    join_eui: Eui64
+    serial: str
+    generation: int
+    kcv_app: str
+    kcv_nwk: str | None
+    claim: Claim
+    to_write: Identity | None
+
+
+def read_identity(programmer: Programmer, memory: MemoryMap) -> Found:
+    """Read the identity page. A torn word makes the block damaged, not the board."""
+    reading = read_torn(programmer, Span(memory.identity.start, BLOCK_SIZE), memory.word_size)
+    if reading.torn:
+        return Found(BlockState.DAMAGED, None)
+    return Found(identity_block.state(reading.data), identity_block.decode(reading.data))
+
+
+def assign(
+    found: Found, request: ClaimRequest, wanted: Wanted, ledger: Ledger, vault: Vault, *, permit: bool
+) -> Assignment:
+    """Claim the identity, and draw a new key unless the board already holds one that the ledger knows.
+
+    ``permit`` allows another identity on the board to be overwritten. When this returns, the binding and the
+    sealed key are durable; no byte of key has reached the board. Raises BoundElsewhere, ForeignIdentity,
+    LedgerError, VaultError.
+    """
+    known = ledger.find(request.chip_id) is not None
+    if not known and not permit:
+        _refuse_foreign(found, request)
+    claim = ledger.claim(request)
+    if found.block is not None and _is_ours(found.block, claim, request, wanted):
+        return _keep(found.block, request, claim)
+    if found.block is not None and not permit and found.block.dev_eui != request.dev_eui:
+        raise ForeignIdentity(_foreign(str(found.block.dev_eui), request))
+    generation = len(claim.generations) + 1
+    key, sealed = vault.new_key(request.dev_eui, generation)
+    claim = ledger.add_key(request.dev_eui, generation, sealed, request.run)
+    identity = Identity(
+        serial=request.serial,
+        dev_eui=request.dev_eui,
+        join_eui=wanted.join_eui,
+        app_key=key,
+        nwk_key=None,
+        generation=generation,
+        region=wanted.region,
+        lot=wanted.lot,
+    )
+    return Assignment(request.dev_eui, wanted.join_eui, request.serial, generation, sealed.kcv, None, claim, identity)
+
+
+def _refuse_foreign(found: Found, request: ClaimRequest) -> None:
+    """A chip that the ledger has never seen must come without an identity."""
+    if found.state is BlockState.BLANK:
+        return
+    raise ForeignIdentity(_foreign(str(found.block.dev_eui) if found.block else "something unreadable", request))
+
+
+def _foreign(what: str, request: ClaimRequest) -> str:
+    return (
+        f"the board's identity page holds {what}, which this ledger never gave to chip {request.chip_id}; "
+        f"wanted a blank page for label DevEUI {request.dev_eui}: set the board aside, or repeat with "
+        f"--permit={PERMIT_OVERWRITE}:REASON to give it a new identity"
+    )
+
+
+def _is_ours(block: IdentityBlock, claim: Claim, request: ClaimRequest, wanted: Wanted) -> bool:
+    """Whether the block says what this board should say, with a key that the ledger sealed for it."""
+    generation = next((g for g in claim.generations if g.number == block.generation), None)
+    return (
+        generation is not None
+        and generation.kcv == block.app_key.kcv()
+        and (block.dev_eui, block.join_eui, block.serial) == (request.dev_eui, wanted.join_eui, request.serial)
+        and block.lot_crc == identity_block.lot_crc(wanted.lot)
+        and block.region == wanted.region
+        and block.nwk_key is None
+    )
+
+
+def _keep(block: IdentityBlock, request: ClaimRequest, claim: Claim) -> Assignment:
+    return Assignment(
+        request.dev_eui, block.join_eui, block.serial, block.generation, block.app_key.kcv(), None, claim, None
+    )

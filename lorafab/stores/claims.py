@@ -1,0 +1,296 @@
+"""What the ledger knows of one identity, and the rules by which it changes. No I/O.
+
+Life: *reserved* (bound, key sealed) -> *written* (read back from the board) -> *passed*; *exported* after that;
+*quarantined* and *scrapped* from anywhere. It never becomes free again. A rework leaves the state as it was until the
+board is read back again (then *written*), and keeps ``proven``: what passed once stays known, but only *passed* is
+exported.
+"""
+
+import base64
+import binascii
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lorafab.domain.identity import Eui64
+from lorafab.errors import BoundElsewhere, ForeignIdentity, LedgerError, NvmDamaged
+from lorafab.interfaces import Claim, ClaimRequest, Generation, SealedKey
+
+State = Literal["reserved", "written", "passed", "quarantined", "exported", "scrapped"]
+RETIRED: tuple[State, ...] = ("quarantined", "exported", "scrapped")
+
+_KCV = re.compile(r"[0-9A-F]{16}", re.ASCII)
+_KEY_ID = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
+LAST_GENERATION = 255  # identity block v1: one byte
+LAST_NONCE = 0xFFFF  # DevNonce has 16 bits (TS001-1.0.4, 6.2.5)
+_REBIND = "`lorafab ledger rebind`"
+
+
+class KeyDocument(BaseModel):
+    """One key generation: its check value and the sealed box (base64)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    generation: int
+    kcv: str
+    run: str
+    key_id: str
+    box: str
+    time: str
+
+
+class ClaimDocument(BaseModel):
+    """One identity as it is kept. ``seq`` is the history entry that made this version of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    dev_eui: str
+    join_eui: str
+    serial: str
+    label: str
+    chip_id: str
+    lot: str
+    state: State
+    generations: tuple[KeyDocument, ...]
+    retired_generations: int
+    """Generations up to this one were in a chip that a repair took off: they are never written again."""
+    written: int | None
+    """Generation that was last read back from the board."""
+    proven: int | None
+    """Generation whose check value was read from the board in the run that passed."""
+    attempts: int
+    dev_nonce: int | None
+    first_run: str
+    run: str
+    """The run that claimed it last; ``station`` and ``operator`` are that run's."""
+    station: str
+    operator: str
+    created: str
+    updated: str
+    seq: int
+
+    def changed(self, **fields: Any) -> "ClaimDocument":
+        """Return a copy with other values."""
+        return self.model_copy(update=fields)
+
+    def claim(self) -> Claim:
+        """What the line may know of it."""
+        return Claim(
+            dev_eui=Eui64.parse(self.dev_eui),
+            state=self.state,
+            generations=tuple(Generation(key.generation, key.kcv, key.run) for key in self.generations),
+            proven=self.proven,
+            attempts=self.attempts,
+            dev_nonce=self.dev_nonce,
+        )
+
+    def public(self) -> dict[str, Any]:
+        """JSON-ready, without the sealed boxes."""
+        return self.model_dump(mode="json", exclude={"generations": {"__all__": {"box"}}})
+
+    def sealed(self) -> list[dict[str, Any]]:
+        """Generation, kcv, box and key_id of each sealed key."""
+        return [key.model_dump(include={"generation", "kcv", "box", "key_id"}) for key in self.generations]
+
+
+def unique_keys(document: ClaimDocument) -> set[tuple[str, str]]:
+    """(kind, text) pairs by which an identity is found and which no other one may have."""
+    keys = {("label", document.label)} | {("kcv", key.kcv) for key in document.generations}
+    if document.serial:
+        keys.add(("serial", document.serial))  # unique within its lot only, see `rivals`
+    if document.state != "scrapped":
+        keys.add(("chip", document.chip_id))  # the chip of a scrapped identity may get another label
+    return keys
+
+
+def check_request(request: ClaimRequest) -> None:
+    """Refuse a request that would bind nothing. Raises LedgerError."""
+    for name in ("label", "chip_id", "lot", "run"):
+        if not getattr(request, name):
+            raise LedgerError(f"the claim for DevEUI {request.dev_eui} has no {name}; this is a fault of the run")
+    if request.dev_eui.is_reserved():
+        raise LedgerError(f"DevEUI {request.dev_eui} names no device; correct the label or the lot")
+
+
+def first_claim(request: ClaimRequest, now: str) -> ClaimDocument:
+    """Bind a label that the ledger has not seen."""
+    return ClaimDocument(
+        dev_eui=str(request.dev_eui),
+        join_eui=str(request.join_eui),
+        serial=request.serial,
+        label=request.label,
+        chip_id=request.chip_id,
+        lot=request.lot,
+        state="reserved",
+        generations=(),
+        retired_generations=0,
+        written=None,
+        proven=None,
+        attempts=1,
+        dev_nonce=None,
+        first_run=request.run,
+        run=request.run,
+        station=request.station,
+        operator=request.operator,
+        created=now,
+        updated=now,
+        seq=0,
+    )
+
+
+def rework(document: ClaimDocument, request: ClaimRequest) -> ClaimDocument:
+    """Confirm the binding for another run of the same board; raises BoundElsewhere, ForeignIdentity, LedgerError."""
+    if document.chip_id != request.chip_id and document.state != "scrapped":
+        raise BoundElsewhere(
+            f"label {request.label} (DevEUI {document.dev_eui}) belongs to chip {document.chip_id} since run "
+            f"{document.run}, but the jig holds chip {request.chip_id}; set this board aside and look for a label "
+            f"printed twice, or after a repair use {_REBIND}"
+        )
+    if document.label != request.label:
+        raise BoundElsewhere(
+            f"DevEUI {document.dev_eui} on chip {document.chip_id} carries label {document.label} since run "
+            f"{document.run}, but label {request.label} was scanned; set this board aside, or after a new label use "
+            f"{_REBIND}"
+        )
+    refuse_retired(document)
+    for name, kept, asked in (
+        ("lot", document.lot, request.lot),
+        ("JoinEUI", document.join_eui, str(request.join_eui)),
+        ("serial", document.serial, request.serial),
+    ):
+        if kept != asked:
+            raise LedgerError(
+                f"DevEUI {document.dev_eui} was claimed with {name} {kept or '-'} in run {document.run}, but this "
+                f"station says {asked or '-'}; correct the station's lot"
+            )
+    return document.changed(
+        attempts=document.attempts + 1, run=request.run, station=request.station, operator=request.operator
+    )
+
+
+def rivals(holders: list[ClaimDocument], kind: str, dev_eui: str, lot: str) -> list[ClaimDocument]:
+    """Those of ``holders`` that keep another identity from having the same key of this kind."""
+    return [holder for holder in holders if holder.dev_eui != dev_eui and (kind != "serial" or holder.lot == lot)]
+
+
+def refuse_rival(rival: ClaimDocument, kind: str, text: str, dev_eui: str) -> None:
+    """Say which identity has the label, serial or chip already. Raises BoundElsewhere."""
+    named = f"chip {text}" if kind == "chip" else f"{kind} {text}"
+    raise BoundElsewhere(
+        f"{named} belongs to DevEUI {rival.dev_eui} (label {rival.label}, chip {rival.chip_id}) since run {rival.run}, "
+        f"not to DevEUI {dev_eui}; set this board aside, or after a repair use {_REBIND}"
+    )
+
+
+def refuse_retired(document: ClaimDocument) -> None:
+    """Raise ForeignIdentity for an identity that the line may not touch any more."""
+    if document.state in RETIRED:
+        raise ForeignIdentity(
+            f"DevEUI {document.dev_eui} is {document.state} since {document.updated} (last run {document.run}); "
+            "set this board aside and ask who manages the ledger"
+        )
+
+
+def with_key(document: ClaimDocument, generation: int, key: SealedKey, run: str, now: str) -> ClaimDocument:
+    """Add the next key generation. Raises LedgerError, ForeignIdentity."""
+    refuse_retired(document)
+    expected = len(document.generations) + 1
+    if expected > LAST_GENERATION:
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} has used all {LAST_GENERATION} key generations; scrap the identity and give "
+            "the board a new label"
+        )
+    if generation != expected:
+        raise LedgerError(
+            f"key generation {generation} was offered for DevEUI {document.dev_eui}, but {expected} comes next; "
+            "another run has worked on this board, start again"
+        )
+    _check_key(document, key)
+    new = KeyDocument(generation=generation, kcv=key.kcv, run=run, key_id=key.key_id, box=key.box, time=now)
+    return document.changed(generations=(*document.generations, new))
+
+
+def _check_key(document: ClaimDocument, key: SealedKey) -> None:
+    try:
+        sealed = bool(base64.b64decode(key.box, validate=True))
+    except (binascii.Error, ValueError):
+        sealed = False
+    if not sealed or not _KCV.fullmatch(key.kcv) or not _KEY_ID.fullmatch(key.key_id):
+        raise LedgerError(
+            f"the sealed key for DevEUI {document.dev_eui} is malformed, so nobody could open it later; check the vault"
+        )
+
+
+def equal_key(owner: ClaimDocument, dev_eui: str, kcv: str) -> LedgerError:
+    """Say that two boards would share one key."""
+    return LedgerError(
+        f"the key for DevEUI {dev_eui} has check value {kcv}, which DevEUI {owner.dev_eui} already has: an equal key; "
+        "stop this station and check its source of randomness"
+    )
+
+
+def read_back(document: ClaimDocument, generation: int) -> ClaimDocument:
+    """The board was read back with this generation. Raises LedgerError, ForeignIdentity."""
+    refuse_retired(document)
+    _refuse_unknown(document, generation)
+    return document.changed(state="written", written=generation)
+
+
+def passed(document: ClaimDocument, generation: int) -> ClaimDocument:
+    """The run passed with this generation. Raises LedgerError, ForeignIdentity."""
+    refuse_retired(document)
+    _refuse_unknown(document, generation)
+    if document.written != generation:
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} cannot pass with key generation {generation}: that generation was not the last "
+            "one read back from the board; start the run again"
+        )
+    return document.changed(state="passed", proven=generation)
+
+
+def _refuse_unknown(document: ClaimDocument, generation: int) -> None:
+    last = len(document.generations)
+    if not document.retired_generations < generation <= last:
+        known = f"{document.retired_generations + 1} to {last}" if last > document.retired_generations else "none"
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} has no usable key generation {generation} (usable: {known}); seal a new key "
+            "before the board is written"
+        )
+
+
+def with_nonce(document: ClaimDocument, dev_nonce: int) -> ClaimDocument:
+    """Remember a DevNonce, 0..65535. Raises NvmDamaged when it went back, LedgerError when it is none."""
+    if not 0 <= dev_nonce <= LAST_NONCE:
+        raise LedgerError(f"{dev_nonce} is no DevNonce (0 to {LAST_NONCE}); this is a fault of the run")
+    if document.dev_nonce is not None and dev_nonce < document.dev_nonce:
+        raise NvmDamaged(
+            f"DevNonce of DevEUI {document.dev_eui} went back from {document.dev_nonce} to {dev_nonce}, and a network "
+            "refuses used ones; set this board aside for rework"
+        )
+    return document.changed(dev_nonce=dev_nonce)
+
+
+def rebound(document: ClaimDocument, label: str, chip_id: str) -> ClaimDocument:
+    """Bind to another label or chip after a repair; older keys are never written again, the DevNonce stays as floor."""
+    refuse_retired(document)
+    return document.changed(
+        label=label,
+        chip_id=chip_id,
+        state="reserved",
+        written=None,
+        proven=None,
+        retired_generations=len(document.generations),
+    )
+
+
+def retired(document: ClaimDocument, state: State) -> ClaimDocument:
+    """Take an identity out of the line. Raises LedgerError when it may not go there."""
+    allowed: dict[State, tuple[State, ...]] = {
+        "exported": ("passed", "exported"),
+        "quarantined": ("reserved", "written", "passed", "quarantined"),
+        "scrapped": ("reserved", "written", "passed", "quarantined", "exported"),
+    }
+    if document.state not in allowed.get(state, ()):
+        raise LedgerError(f"DevEUI {document.dev_eui} is {document.state} and cannot become {state}")
+    return document.changed(state=state)

@@ -1,0 +1,175 @@
+"""The ledger's history: append-only JSON lines, each with the hash of the one before.
+
+It is the write-ahead log as well. An entry is one line, written and fsynced before anything else changes, and holds
+the whole new claim document. The newest hash is repeated in every record, so that a changed, removed or cut-off entry
+shows. Only the tail is read in daily work.
+
+Line: canonical JSON (sorted keys, no blanks) with ``seq, time, event, run, station, operator, reason, dev_eui,
+claim, prev, hash``; ``hash`` is SHA-256 over the same JSON without ``hash``; ``prev`` of entry 1 is derived from the
+ledger id, so that histories of two ledgers cannot be mixed.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lorafab.errors import LedgerError
+from lorafab.stores.atomic import disk_errors, to_json, write_all
+from lorafab.stores.claims import ClaimDocument
+
+_BLOCK = 64 * 1024  # bytes read from the end at first: some dozens of entries
+
+
+class Entry(BaseModel):
+    """One change of one identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    seq: int
+    """1 for the first entry, then without gap."""
+    time: str
+    event: str
+    run: str
+    station: str
+    operator: str
+    reason: str
+    dev_eui: str
+    claim: ClaimDocument
+    prev: str
+    hash: str
+
+
+class History:
+    """The file ``path`` of the ledger ``ledger_id``; whoever changes it holds the ledger's lock."""
+
+    def __init__(self, path: Path, ledger_id: str) -> None:
+        self._path = path
+        self.genesis = hashlib.sha256(f"lorafab/1/ledger/{ledger_id}".encode()).hexdigest()
+
+    def tail(self) -> Entry | None:
+        """Read the newest whole entry, None when there is none; raises LedgerError when it is damaged."""
+        return self._tail()[0]
+
+    def repair(self) -> Entry | None:
+        """Cut off a last line that a crash tore (it was never acknowledged) and return the newest whole entry.
+
+        Raises LedgerError for a whole line that is damaged: that is no crash, and nothing is cut.
+        """
+        entry, end, size = self._tail()
+        if size > end:
+            with disk_errors(self._path, LedgerError):
+                fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.ftruncate(fd, end)
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+        return entry
+
+    def append(self, entry: dict[str, object], claim: ClaimDocument, last: Entry | None) -> Entry:
+        """Make one entry durable after ``last`` (the file's newest): 1 fsync; on failure the file is as before.
+
+        ``entry`` has time, event, run, station, operator, reason. Raises LedgerError.
+        """
+        body = {
+            **entry,
+            "seq": claim.seq,
+            "dev_eui": claim.dev_eui,
+            "claim": claim.model_dump(mode="json"),
+            "prev": last.hash if last else self.genesis,
+        }
+        body["hash"] = self._hash(body)
+        new = Entry.model_validate(body)
+        self._append_line(to_json(body, self._path, LedgerError) + b"\n")
+        return new
+
+    def _append_line(self, line: bytes) -> None:
+        with disk_errors(self._path, LedgerError):
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                size = os.fstat(fd).st_size
+                try:
+                    write_all(fd, line)
+                    os.fsync(fd)
+                except OSError:
+                    with suppress(OSError):  # the next transaction cuts what this cannot
+                        os.ftruncate(fd, size)
+                    raise
+            finally:
+                os.close(fd)
+
+    def entries(self) -> Iterator[Entry | str]:
+        """Walk the whole chain: each entry, and between them one sentence for each thing that is wrong."""
+        prev, seq = self.genesis, 0
+        with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    yield f"{self._path}:{number}: the last line is torn; the next transaction cuts it off"
+                    return
+                entry = self._parse(line)
+                if isinstance(entry, str):
+                    yield f"{self._path}:{number}: {entry}"
+                    continue
+                if entry.prev != prev or entry.seq != seq + 1:
+                    yield (
+                        f"{self._path}:{number}: entry {entry.seq} does not follow entry {seq}; "
+                        "an entry was removed, added or changed"
+                    )
+                prev, seq = entry.hash, entry.seq
+                yield entry
+
+    def _hash(self, body: dict[str, object]) -> str:
+        return hashlib.sha256(to_json(body, self._path, LedgerError)).hexdigest()
+
+    def _parse(self, line: bytes) -> Entry | str:
+        """Read one line with its newline; a text says what is wrong with it."""
+        try:
+            body = orjson.loads(line)
+            entry = Entry.model_validate(body)
+        except (orjson.JSONDecodeError, ValidationError):
+            return "this line is no entry of a ledger"
+        del body["hash"]
+        if self._hash(body) != entry.hash or entry.claim.seq != entry.seq or entry.claim.dev_eui != entry.dev_eui:
+            return f"entry {entry.seq} was changed after it was written (its hash is wrong)"
+        return entry
+
+    def _tail(self) -> tuple[Entry | None, int, int]:
+        """Newest whole entry, offset after it, size of the file."""
+        with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            block = _BLOCK
+            while True:
+                start = max(0, size - block)
+                file.seek(start)
+                data = file.read(size - start)
+                line, end = _last_line(data, start == 0)
+                if line is not None or start == 0:
+                    break
+                block *= 4
+        if line is None:
+            return None, 0, size
+        entry = self._parse(line)
+        if isinstance(entry, str):
+            raise LedgerError(f"{self._path}: {entry}; stop, keep a copy of the ledger, and restore it from the backup")
+        return entry, start + end, size
+
+
+def _last_line(data: bytes, from_start: bool) -> tuple[bytes | None, int]:
+    """Last whole line in ``data`` and the offset after it; None when its beginning is not in ``data``.
+
+    A line without newline is torn; one with NUL bytes too (a power cut may leave blocks of a grown file unwritten).
+    """
+    end = data.rfind(b"\n") + 1
+    while end:
+        begin = data.rfind(b"\n", 0, end - 1) + 1
+        if begin == 0 and not from_start:
+            return None, 0
+        if b"\0" not in data[begin:end]:
+            return data[begin:end], end
+        end = begin
+    return None, 0

@@ -1,0 +1,9 @@
+"""Microcontrollers: what is known of each, and the pyOCD targets and flash algorithms that pyOCD itself lacks.
+
+``mcus`` is plain data and needs no pyOCD; ``stm32wle5`` and ``algorithm`` are for pyOCD. Nothing in here is virtual:
+the same target serves a real board on a real probe.
+"""
+
+from lorafab.targets.mcus import MCUS, McuFacts
+
+__all__ = ["MCUS", "McuFacts"]

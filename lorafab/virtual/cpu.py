@@ -1,0 +1,271 @@
+"""The emulated Cortex-M4: the only module that knows unicorn.
+
+It executes instructions and says why it stopped. It knows nothing of exceptions, time or debugging. Work-arounds are
+for unicorn 2.1.4: stopping inside a hook repeats the interrupted instruction, so it is done only where that is right
+(faults, polling reads, breakpoints); a store to protected memory lands in the buffer when its hook answers True.
+"""
+
+import ctypes
+import mmap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from unicorn import Uc, UcError, unicorn_const
+from unicorn import arm_const as arm
+from unicorn.unicorn_const import (
+    UC_ARCH_ARM,
+    UC_HOOK_CODE,
+    UC_HOOK_INTR,
+    UC_HOOK_MEM_FETCH_UNMAPPED,
+    UC_HOOK_MEM_READ,
+    UC_HOOK_MEM_READ_UNMAPPED,
+    UC_HOOK_MEM_WRITE_PROT,
+    UC_HOOK_MEM_WRITE_UNMAPPED,
+    UC_MODE_MCLASS,
+    UC_MODE_THUMB,
+    UC_PROT_ALL,
+    UC_PROT_EXEC,
+    UC_PROT_READ,
+)
+
+from lorafab.virtual.bus import BusFault
+
+R0, R1, R2, R3, R12 = arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3, arm.UC_ARM_REG_R12
+GENERAL = tuple(getattr(arm, f"UC_ARM_REG_R{n}") for n in range(13))
+SP, LR, PC, XPSR = arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC, arm.UC_ARM_REG_XPSR
+MSP, PSP, CONTROL = arm.UC_ARM_REG_MSP, arm.UC_ARM_REG_PSP, arm.UC_ARM_REG_CONTROL
+PRIMASK, BASEPRI, FAULTMASK = arm.UC_ARM_REG_PRIMASK, arm.UC_ARM_REG_BASEPRI, arm.UC_ARM_REG_FAULTMASK
+
+_NEVER = 0xF000_0001  # an end address that no program reaches
+_WFI, _WFI_WIDE = b"\x30\xbf", b"\xaf\xf3\x03\x80"
+_IO_SPANS = ((0x4000_0000, 0x2000_0000), (0xE000_0000, 0x10_0000))  # peripherals; private peripheral bus
+_MANY_WATCHES = 64
+
+
+class Why(Enum):
+    """Why the processor stopped."""
+
+    COUNT = auto()  # the instructions are used up, or a polling read let time jump
+    WFI = auto()
+    SVC = auto()
+    BKPT = auto()
+    BREAKPOINT = auto()
+    EXCEPTION_RETURN = auto()
+    DATA_FAULT = auto()
+    FETCH_FAULT = auto()
+    UNDEFINED = auto()
+    INVALID_STATE = auto()
+    BAD_WORD = auto()  # about to read or execute a watched word
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Reason, address of a faulting or watched access, a sentence about it, and whether it was a write."""
+
+    why: Why
+    address: int = 0
+    text: str = ""
+    write: bool = False
+
+
+_COUNT, _WFI_STOP = Stop(Why.COUNT), Stop(Why.WFI)
+_INTERRUPTS = {2: Why.SVC, 7: Why.BKPT, 8: Why.EXCEPTION_RETURN, 18: Why.INVALID_STATE}
+
+
+class Cpu:
+    """One processor. ``read`` and ``write`` answer for registers, ``store`` takes writes to read-only memory.
+
+    All three may raise BusFault, which stops the processor before the instruction has happened.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], int],
+        write: Callable[[int, int, int], None],
+        store: Callable[[int, int, int], None],
+    ) -> None:
+        self._read, self._write, self._store = read, write, store
+        self._uc: Any = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
+        self._uc.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M4)
+        self._buffers: dict[int, mmap.mmap] = {}
+        self._exports: list[Any] = []  # unicorn holds bare pointers into the buffers; these keep them alive
+        self._stop: Stop | None = None
+        self._breakpoints: dict[int, int] = {}
+        self._watches: list[int] = []
+        self._watched: set[int] = set()
+        self._wfi_hooks: dict[int, int] = {}
+        self._wfi_at: int | None = None
+        self._muted = False
+        self.io_accesses = 0
+        self._install()
+
+    def _install(self) -> None:
+        for base, size in _IO_SPANS:
+            self._uc.mmio_map(base, size, self._on_read, base, self._on_write, base)
+        self._uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
+        unmapped = UC_HOOK_MEM_READ_UNMAPPED | UC_HOOK_MEM_WRITE_UNMAPPED | UC_HOOK_MEM_FETCH_UNMAPPED
+        self._uc.hook_add(unmapped, self._on_unmapped)
+        self._uc.hook_add(UC_HOOK_MEM_WRITE_PROT, self._on_store)
+
+    def map(self, base: int, buffer: mmap.mmap, writable: bool) -> None:
+        """Show ``buffer`` at ``base``; it stays shared with the caller, who must not resize it."""
+        view = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        self._exports.append(view)
+        self._buffers[base] = buffer
+        rights = UC_PROT_ALL if writable else UC_PROT_READ | UC_PROT_EXEC
+        self._uc.mem_map_ptr(base, len(buffer), rights, ctypes.addressof(view))
+
+    def get(self, register: int) -> int:
+        """Value of a register (constants of this module)."""
+        value: int = self._uc.reg_read(register)
+        return value
+
+    def set(self, register: int, value: int) -> None:
+        """Set a register."""
+        self._uc.reg_write(register, value)
+
+    def forget_code(self, start: int, size: int) -> None:
+        """Memory was changed from outside: translated code of the span is stale."""
+        self._uc.ctl_remove_cache(start, start + size)
+        for address in [a for a in self._wfi_hooks if start <= a < start + size]:
+            self._uc.hook_del(self._wfi_hooks.pop(address))
+
+    def set_breakpoints(self, addresses: Iterable[int]) -> None:
+        """Stop before the instructions at ``addresses``; replaces the earlier set."""
+        for handle in self._breakpoints.values():
+            self._uc.hook_del(handle)
+        self._breakpoints = {
+            address: self._uc.hook_add(UC_HOOK_CODE, self._on_breakpoint, None, address, address)
+            for address in addresses
+        }
+        self._uc.ctl_flush_tb()
+
+    def watch_words(self, addresses: set[int]) -> None:
+        """Stop before reading or executing one of these 8-byte words; replaces the earlier set.
+
+        Unicorn slows all reads down while there is such a hook, so there is none while the set is empty.
+        """
+        for handle in self._watches:
+            self._uc.hook_del(handle)
+        self._watches, self._watched = [], set(addresses)
+        spans = [(a, a) for a in addresses]
+        if len(spans) > _MANY_WATCHES:
+            halves = ([a for a in addresses if a < 0x0800_0000], [a for a in addresses if a >= 0x0800_0000])
+            spans = [(min(half), max(half)) for half in halves if half]
+        for first, last in spans:
+            begin = max(first - 7, 0)  # a read may start before the word
+            self._watches.append(self._uc.hook_add(UC_HOOK_MEM_READ, self._on_watched_read, None, begin, last + 7))
+            self._watches.append(self._uc.hook_add(UC_HOOK_CODE, self._on_watched_code, None, begin, last + 7))
+        self._uc.ctl_flush_tb()
+
+    def run(self, count: int, muted: bool = False) -> Stop:
+        """Execute up to ``count`` instructions from PC; ``muted`` passes over breakpoints and watched words."""
+        self._stop, self._wfi_at, self.io_accesses, self._muted = None, None, 0, muted
+        error = None
+        try:
+            self._uc.emu_start(self.get(PC) | 1, _NEVER, 0, count)
+        except UcError as failure:
+            error = failure
+        if self._stop is not None:
+            return self._stop
+        pc = self.get(PC)
+        if error is not None:
+            return _explain(error, pc)
+        return self._sleep_or_count(pc)
+
+    def _sleep_or_count(self, pc: int) -> Stop:
+        """Unicorn leaves at WFI without a word. PC behind a WFI may also be a branch target, hence the exact hook.
+
+        The first WFI at an address only installs the hook and counts as woken at once, which WFI may do.
+        """
+        if self._wfi_at is not None:
+            return _WFI_STOP if pc - self._wfi_at in (2, 4) else _COUNT
+        for code in (_WFI, _WFI_WIDE):
+            at = pc - len(code)
+            if at not in self._wfi_hooks and self._code(at, len(code)) == code:
+                self._wfi_hooks[at] = self._uc.hook_add(UC_HOOK_CODE, self._on_wfi, None, at, at)
+                self._uc.ctl_remove_cache(at, at + len(code))
+        return _COUNT
+
+    def _code(self, address: int, size: int) -> bytes:
+        for base, buffer in self._buffers.items():
+            if base <= address < base + len(buffer):
+                return buffer[address - base : address - base + size]
+        return b""
+
+    def stop_polling(self) -> None:
+        """From within ``read``: end the run; the polling read is repeated by the next one."""
+        self._stop_with(_COUNT)
+
+    def stop_now(self) -> None:
+        """From within ``write``, when the core will not go on from here (reset, power off)."""
+        self._stop_with(_COUNT)
+
+    def _stop_with(self, stop: Stop) -> None:
+        if self._stop is None:
+            self._stop = stop
+        self._uc.emu_stop()
+
+    # hooks: what unicorn calls; nothing may be raised through it
+
+    def _on_read(self, _uc: object, offset: int, size: int, base: int) -> int:
+        self.io_accesses += 1
+        try:
+            return self._read(base + offset, size)
+        except BusFault as fault:
+            self._stop_with(Stop(Why.DATA_FAULT, base + offset, fault.why))
+            return 0
+
+    def _on_write(self, _uc: object, offset: int, size: int, value: int, base: int) -> None:
+        self.io_accesses += 1
+        try:
+            self._write(base + offset, size, value)
+        except BusFault as fault:
+            self._stop_with(Stop(Why.DATA_FAULT, base + offset, fault.why, write=True))
+
+    def _on_store(self, _uc: object, _access: int, address: int, size: int, value: int, _data: object) -> bool:
+        self.io_accesses += 1
+        self._store(address, size, value & (1 << 8 * size) - 1)
+        return True
+
+    def _on_unmapped(self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object) -> bool:
+        if self._stop is None:
+            fetch = access == unicorn_const.UC_MEM_FETCH_UNMAPPED
+            self._stop = Stop(
+                Why.FETCH_FAULT if fetch else Why.DATA_FAULT,
+                address,
+                "nothing answers there",
+                access == unicorn_const.UC_MEM_WRITE_UNMAPPED,
+            )
+        return False
+
+    def _on_interrupt(self, _uc: object, number: int, _data: object) -> None:
+        self._stop_with(Stop(_INTERRUPTS.get(number, Why.UNDEFINED)))
+
+    def _on_breakpoint(self, _uc: object, address: int, _size: int, _data: object) -> None:
+        if not self._muted:
+            self._stop_with(Stop(Why.BREAKPOINT, address))
+
+    def _on_wfi(self, _uc: object, address: int, _size: int, _data: object) -> None:
+        self._wfi_at = address
+
+    def _on_watched_read(self, _uc: object, _access: int, address: int, size: int, _value: int, _data: object) -> None:
+        self._check_watch(address, size)
+
+    def _on_watched_code(self, _uc: object, address: int, size: int, _data: object) -> None:
+        self._check_watch(address, size)
+
+    def _check_watch(self, address: int, size: int) -> None:
+        if not self._muted:
+            hit = self._watched & {address & ~7, address + size - 1 & ~7}
+            if hit:
+                self._stop_with(Stop(Why.BAD_WORD, min(hit)))
+
+
+def _explain(error: Any, pc: int) -> Stop:
+    """What an error of unicorn means for the core."""
+    if error.errno in (unicorn_const.UC_ERR_FETCH_UNMAPPED, unicorn_const.UC_ERR_FETCH_PROT):
+        return Stop(Why.FETCH_FAULT, pc, "no code can be fetched there")
+    return Stop(Why.UNDEFINED, pc, str(error))

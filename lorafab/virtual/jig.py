@@ -1,0 +1,60 @@
+"""The virtual jig: one nest with a virtual board in it, a lid, a supply and a camera over the label."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from lorafab.virtual.board import Board
+
+from lorafab.virtual import registry
+from lorafab.virtual.faults import FaultPlan
+from lorafab.virtual.label_picture import draw_label
+
+FAULTS_VARIABLE = "LORAFAB_VIRTUAL_FAULTS"
+"""Environment variable with what shall go wrong, see lorafab.virtual.faults."""
+
+
+class VirtualJig:
+    """Implements the Jig interface; the board in it is reached through a probe and a serial port like any other."""
+
+    def __init__(self, site: str, boards: Path, uart_link: Path, next_label: Callable[[], str]) -> None:
+        """Put a board into the nest.
+
+        ``site`` is the id of its probe, ``boards`` the folder for boards that nobody named, ``uart_link`` the name
+        of its serial port, and ``next_label`` gives the text of the sticker that a board without one receives when
+        the camera first looks. Raises StationBusy when another process holds the board.
+        """
+        named = os.environ.get(registry.BOARD_VARIABLE)
+        # A board that nobody named is a new one for each run, like the next one from the tray.
+        path = Path(named) if named else boards / f"{secrets.token_hex(8)}.board"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        uart_link.parent.mkdir(parents=True, exist_ok=True)
+        faults = FaultPlan.parse(os.environ.get(FAULTS_VARIABLE, ""))
+        self._site, self._next_label = site, next_label
+        self._board = Board.open(path, uart_link=uart_link, faults=faults)
+        registry.attach(site, self._board)
+
+    def present(self) -> bool:
+        """A virtual nest is never empty."""
+        return True
+
+    def lid_closed(self) -> bool:
+        """A virtual lid is closed by whoever starts the run."""
+        return True
+
+    def power(self, on: bool) -> None:
+        """Switch the supply of the board."""
+        self._board.power(on)
+
+    def camera(self) -> bytes:
+        """Take a picture (PNG) of the sticker on the board; a board without one gets the next label first."""
+        if self._board.sticker is None:
+            self._board.stick(self._next_label())
+        assert self._board.sticker is not None
+        return draw_label(self._board.sticker)
+
+    def close(self) -> None:
+        """Power off, take the board out, release its probe and port."""
+        registry.detach(self._site)
+        self._board.close()

@@ -1,0 +1,10 @@
+"""Image and identity go down in one flash session; the NVM region is kept."""
+
+from lorafab.steps.flash import write_board
+
+
+def test_image_and_identity_are_written(programmer, memory, image, identity, measure):
+    """Every byte reads back as it was sent."""
+    written = write_board(programmer, memory, image.segments, identity)
+    measure("image_bytes", written.image_bytes)
+    measure("flash_differences", written.differences)

@@ -1,0 +1,10 @@
+"""DevNonce and frame counters survived, and the board can still store them."""
+
+from lorafab.steps.counters import check_counters
+
+
+def test_counters_are_kept(run, programmer, shell, memory, ledger, identity, measure):
+    """DevNonce is not behind the ledger's, and the firmware stores the next one."""
+    check = check_counters(programmer, shell, memory, ledger, identity, run.id)
+    measure("dev_nonce", check.dev_nonce)
+    measure("dev_nonce_lost", check.lost)

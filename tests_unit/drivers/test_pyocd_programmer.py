@@ -1,0 +1,398 @@
+"""lorafab/drivers/pyocd_programmer.py against a small stand-in for pyOCD's session."""
+
+import logging
+import traceback
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from pyocd.core import exceptions as pyocd_exceptions
+from pyocd.core.target import Target
+from pyocd.flash.flash import Flash
+
+from lorafab.domain.memory_map import Segment, Span
+from lorafab.drivers.pyocd_programmer import PyocdProgrammer
+from lorafab.errors import ConfigError, DutError, LorafabError, PlanError, ProbeError, WrongChip
+from lorafab.interfaces import Programmer
+
+exceptions: Any = pyocd_exceptions  # their constructors carry no annotations
+
+START = 0x08000000
+PAGE = 2048
+KEY = bytes.fromhex("5A17C0DE0123456789ABCDEFCAFEF00D")
+UID = bytes(range(0x30, 0x3C))
+
+
+class FakeFlash:
+    """Does what a flash algorithm does, on a dictionary; writes down the order of events."""
+
+    TIMEOUT_ERROR = Flash.TIMEOUT_ERROR
+
+    def __init__(self, target: "FakeTarget") -> None:
+        self.target, self.pages, self.events = target, dict[int, bytes](), list[str]()
+        self.page_buffers = [0x20001000, 0x20001800]
+        self._buffers: dict[int, bytes] = {}
+        self.result = 0
+        self.broken: Exception | None = None
+
+    def init(self, operation: Flash.Operation, reset: bool = False) -> None:
+        self.events.append(f"init {operation.name}{' with reset' if reset else ''}")
+
+    def erase_sector(self, address: int) -> None:
+        if self.broken:
+            raise self.broken
+        self.pages[address] = b"\xff" * PAGE
+        self.events.append(f"erase {address:#x}")
+
+    def load_page_buffer(self, number: int, address: int, data: Sequence[int]) -> None:
+        if self.broken:
+            raise self.broken
+        self._buffers[number] = bytes(data)
+        self.events.append(f"load {number}")
+
+    def start_program_page_with_buffer(self, number: int, address: int) -> None:
+        self.pages[address] = self._buffers[number]
+        self.events.append(f"start {number}")
+
+    def wait_for_completion(self, timeout: float) -> int:
+        self.events.append("wait")
+        return self.result
+
+    def cleanup(self) -> None:
+        self.events.append("cleanup")
+
+
+class FakeTarget:
+    """A core with identity registers and a little flash."""
+
+    def __init__(self, session: "FakeSession") -> None:
+        self.session, self.state = session, Target.State.HALTED
+        self.dp = SimpleNamespace(dpidr=SimpleNamespace(idr=0x6BA02477))
+        self.flash = FakeFlash(self)
+        self.memory_map = SimpleNamespace(get_region_for_address=lambda address: SimpleNamespace(flash=self.flash))
+        self.fault: Exception | None = None
+
+    def get_state(self) -> Target.State:
+        return self.state
+
+    def halt(self) -> None:
+        self.state = Target.State.HALTED
+
+    def reset(self) -> None:
+        self.state = Target.State.RUNNING
+
+    def resume(self) -> None:
+        self.state = Target.State.RUNNING
+
+    def read32(self, address: int) -> int:
+        return {0xE0042000: 0x10016497}[address]
+
+    def read16(self, address: int) -> int:
+        return {0x1FFF75E0: 256}[address]
+
+    def read_memory_block8(self, address: int, size: int) -> list[int]:
+        assert (address, size) == (0x1FFF7590, 12)
+        return list(UID)
+
+    def read_memory_block32(self, address: int, size: int) -> list[int]:
+        if self.fault:
+            raise self.fault
+        assert address % 4 == 0
+        memory = b"".join(self.flash.pages.get(START + PAGE * number, b"\xff" * PAGE) for number in range(4))
+        at = address - START
+        return [int.from_bytes(memory[at + 4 * n : at + 4 * n + 4], "little") for n in range(size)]
+
+
+class FakeSession:
+    """Stands where pyocd.core.session.Session does."""
+
+    made: "ClassVar[list[FakeSession]]" = []
+    refuse: Exception | None = None
+
+    def __init__(self, probe: Any, options: dict[str, Any]) -> None:
+        self.probe, self.options, self.is_open = probe, options, False
+        self.context_state = SimpleNamespace(current_flash_algo="ours")
+        self.target = FakeTarget(self)
+        FakeSession.made.append(self)
+
+    def open(self) -> None:
+        self.is_open = True
+        if FakeSession.refuse:
+            raise FakeSession.refuse
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@pytest.fixture(autouse=True)
+def pyocd(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """No real probe is looked for; the list holds the ids of those that are there."""
+    ids = ["bench", "bench1"]
+
+    def probes(unique_id: str | None = None) -> list[SimpleNamespace]:
+        part = (unique_id or "").rpartition(":")[2]
+        return [SimpleNamespace(unique_id=one) for one in ids if part in one]
+
+    monkeypatch.setattr("pyocd.core.session.Session", FakeSession)
+    monkeypatch.setattr("pyocd.probe.aggregator.DebugProbeAggregator.get_all_connected_probes", staticmethod(probes))
+    yield ids
+    FakeSession.made.clear()
+    FakeSession.refuse = None
+
+
+@pytest.fixture
+def programmer() -> PyocdProgrammer:
+    """Connected to the stand-in."""
+    programmer = PyocdProgrammer("bench", "stm32wle5jc", 4000)
+    programmer.connect()
+    return programmer
+
+
+def session() -> FakeSession:
+    return FakeSession.made[-1]
+
+
+# -- connecting
+
+
+def test_it_is_a_programmer() -> None:
+    """The driver can stand wherever steps ask for a Programmer."""
+    interface: Programmer = PyocdProgrammer("bench", "stm32wle5jc", 4000)
+    assert interface is not None
+
+
+def test_connecting_tells_who_the_chip_is() -> None:
+    """DPIDR, IDCODE, flash size in bytes, and the unique id in memory order."""
+    chip = PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert (chip.dpidr, chip.idcode, chip.flash_size) == (0x6BA02477, 0x10016497, 256 * 1024)
+    assert chip.unique_id == "303132333435363738393A3B"
+
+
+def test_the_probe_is_taken_by_its_whole_id(pyocd: list[str]) -> None:
+    """Asked for `bench`, the probe `bench1` is never taken; a type prefix does not matter."""
+    for asked in ("bench", "cmsisdap:bench"):
+        PyocdProgrammer(asked, "stm32wle5jc", 4000).connect()
+        assert session().probe.unique_id == "bench"
+    pyocd.remove("bench")
+    with pytest.raises(ProbeError, match=r"bench is not connected, found bench1;.*station file"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+
+
+def test_two_probes_with_one_id_are_refused(pyocd: list[str]) -> None:
+    """Nobody guesses which of two equal probes was meant."""
+    pyocd.append("bench")
+    with pytest.raises(ProbeError, match="2 probes have the id bench"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+
+
+def test_no_probe_at_all_is_said_so(pyocd: list[str]) -> None:
+    """An unplugged station is told apart from a mistyped id."""
+    pyocd.clear()
+    with pytest.raises(ProbeError, match="no probe at all"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+
+
+def test_an_unknown_target_stops_before_any_probe_is_touched() -> None:
+    """The sentence lists what is known."""
+    with pytest.raises(ConfigError, match="stm32wle5jc"):
+        PyocdProgrammer("bench", "stm32f103", 4000)
+
+
+def test_the_session_cannot_unlock_nor_be_configured_from_outside(programmer: PyocdProgrammer) -> None:
+    """Nothing is mass-erased on connect, and no file of the current folder has a say."""
+    options = session().options
+    assert options["auto_unlock"] is False
+    assert options["no_config"] is True
+    assert options["user_script"] == "/dev/null"
+    assert options["connect_mode"] == "halt"
+    assert options["frequency"] == 4_000_000
+
+
+def test_a_silent_chip_is_the_stations_trouble_and_leaves_nothing_open() -> None:
+    """No answer may be a needle: ERROR, not FAIL; the probe is released."""
+    FakeSession.refuse = exceptions.Error("Target not detected")
+    with pytest.raises(ProbeError, match="check power"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert not session().is_open
+
+
+def test_missing_identity_registers_are_a_wrong_chip() -> None:
+    """A fault where the identity should be means that something else is in the jig."""
+    FakeSession.refuse = exceptions.TransferFaultError(fault_address=0xE0042000)
+    with pytest.raises(WrongChip, match="0xe0042000"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+
+
+def test_a_core_that_does_not_halt_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyOCD only warns; working on a running core would be luck."""
+    monkeypatch.setattr(FakeTarget, "get_state", lambda self: Target.State.RUNNING)
+    with pytest.raises(ProbeError, match="goes on running"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert not session().is_open
+
+
+def test_using_it_unconnected_says_so() -> None:
+    """Forgetting connect() is a sentence, not an AttributeError."""
+    with pytest.raises(ProbeError, match="connect"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).read(Span(START, 4))
+
+
+def test_closing_twice_or_on_a_dead_link_is_quiet(programmer: PyocdProgrammer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """close() never hides the failure that led to it."""
+
+    def gone(self: FakeSession) -> None:
+        raise exceptions.ProbeDisconnected
+
+    monkeypatch.setattr(FakeSession, "close", gone)
+    programmer.close()
+    programmer.close()
+
+
+# -- memory
+
+
+@pytest.mark.parametrize("span", [Span(START, 0), Span(START + 3, 6), Span(START + PAGE - 1, 1), Span(START, 3 * PAGE)])
+def test_any_span_can_be_read(programmer: PyocdProgrammer, span: Span) -> None:
+    """Alignment is the driver's business."""
+    session().target.flash.pages = {START + PAGE * n: bytes((n + i) % 251 for i in range(PAGE)) for n in range(4)}
+    memory = b"".join(session().target.flash.pages.values())
+    assert programmer.read(span) == memory[span.start - START : span.end - START]
+
+
+def test_only_the_pages_asked_for_are_erased(programmer: PyocdProgrammer) -> None:
+    """Spans of several pages, and pages named twice, are erased once each."""
+    programmer.program([Span(START, 2 * PAGE), Span(START + PAGE, PAGE)], [])
+    events = session().target.flash.events
+    assert events == ["init ERASE with reset", f"erase {START:#x}", f"erase {START + PAGE:#x}", "cleanup"]
+
+
+def test_segments_are_laid_into_pages_of_erased_bytes(programmer: PyocdProgrammer) -> None:
+    """Segments may cross pages and share them; the rest stays 0xFF."""
+    first, second, third = b"\x11" * 100, b"\x22" * 3000, b"\x33" * 8
+    segments = [Segment(START + PAGE + 3000, third), Segment(START + 8, first), Segment(START + 2000, second)]
+    programmer.program([], segments)
+    wanted = bytearray(b"\xff" * 3 * PAGE)
+    for segment in segments:
+        wanted[segment.address - START : segment.span.end - START] = segment.data
+    pages = session().target.flash.pages
+    assert b"".join(pages[START + PAGE * n] for n in range(3)) == wanted
+
+
+def test_the_next_page_is_loaded_while_one_is_programmed(programmer: PyocdProgrammer) -> None:
+    """Loading hides behind programming; each page's result is asked for."""
+    programmer.program([], [Segment(START, bytes(3 * PAGE))])
+    events = session().target.flash.events
+    assert events == [
+        *("init PROGRAM with reset", "load 0", "start 0"),
+        *("load 1", "wait", "start 1", "load 0", "wait", "start 0"),
+        *("wait", "cleanup"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("erase", "segments", "word"),
+    [
+        ([Span(START + 8, PAGE)], [], "whole pages"),
+        ([Span(START, PAGE // 2)], [], "whole pages"),
+        ([Span(START - PAGE, PAGE)], [], "not in the flash"),
+        ([], [Segment(START + 256 * 1024 - 8, bytes(16))], "not in the flash"),
+        ([], [Segment(START, bytes(16)), Segment(START + 8, bytes(16))], "share"),
+    ],
+)
+def test_impossible_plans_stop_before_the_flash_is_touched(
+    programmer: PyocdProgrammer, erase: list[Span], segments: list[Segment], word: str
+) -> None:
+    """A wrong plan is our mistake and must not cost a board."""
+    with pytest.raises(PlanError, match=word):
+        programmer.program(erase, segments)
+    assert session().target.flash.events == []
+
+
+def test_running_resets_and_lets_go(programmer: PyocdProgrammer) -> None:
+    """After run() the core executes its firmware."""
+    programmer.run()
+    assert session().target.state == Target.State.RUNNING
+
+
+# -- failures
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything that hangs on it."""
+    yield error
+    for other in (error.__cause__, error.__context__):
+        if other is not None:
+            yield from chain(other)
+
+
+@pytest.mark.parametrize(
+    ("raised", "wanted", "says"),
+    [
+        (exceptions.ProbeDisconnected("gone"), ProbeError, "ProbeDisconnected"),
+        (exceptions.TransferTimeoutError("WAIT"), ProbeError, "TransferTimeoutError"),
+        (exceptions.TransferError("no ack"), ProbeError, "check the probe's cable"),
+        (OSError(19, "No such device"), ProbeError, "check the probe's cable"),
+        (exceptions.TransferFaultError(fault_address=0x20001000), DutError, "0x20001000"),
+        (exceptions.FlashEraseFailure("x", address=START, result_code=0x10), DutError, "0x08000000 .result 0x10"),
+        (exceptions.FlashProgramFailure("x", address=START, result_code=8), DutError, "programmed at 0x08000000"),
+        (exceptions.FlashFailure("x", result_code=0x1000000), DutError, "0x1000000"),
+    ],
+)
+def test_failures_name_the_culprit_and_carry_no_key(
+    programmer: PyocdProgrammer, raised: Exception, wanted: type[LorafabError], says: str
+) -> None:
+    """Lost links are the station's fault, refusals the board's; no key byte is in any text or attached exception."""
+    session().target.flash.broken = raised
+    with pytest.raises(LorafabError, match=says) as caught:
+        programmer.program([], [Segment(START, KEY)])
+    assert type(caught.value) is wanted
+    assert list(chain(caught.value)) == [caught.value]
+    text = "".join(traceback.format_exception(caught.value)).lower()
+    assert not any(str(int.from_bytes(KEY[n : n + 4], "little")) in text for n in range(0, 16, 4))
+    assert KEY.hex() not in text
+    assert repr(KEY).lower() not in text
+
+
+def test_a_refused_page_names_its_address(programmer: PyocdProgrammer) -> None:
+    """The algorithm's result is read for every page, and the session is cleaned up."""
+    session().target.flash.result = 0x8
+    with pytest.raises(DutError, match=r"programmed at 0x08000800 \(result 0x8\)"):
+        programmer.program([], [Segment(START + PAGE, KEY)])
+    assert session().target.flash.events[-1] == "cleanup"
+    assert session().context_state.current_flash_algo is None
+
+
+def test_a_page_that_never_ends_is_the_boards_fault(programmer: PyocdProgrammer) -> None:
+    """A timeout is told as such."""
+    session().target.flash.result = Flash.TIMEOUT_ERROR
+    with pytest.raises(DutError, match="no result"):
+        programmer.program([], [Segment(START, KEY)])
+
+
+def test_unreadable_memory_is_the_boards_fault(programmer: PyocdProgrammer) -> None:
+    """A bus fault while reading names the address."""
+    session().target.fault = exceptions.TransferFaultError(fault_address=START + 64)
+    with pytest.raises(DutError, match="0x08000040"):
+        programmer.read(Span(START, 128))
+
+
+def test_an_interrupt_is_not_swallowed(programmer: PyocdProgrammer) -> None:
+    """Ctrl-C in the middle of a flash session stops the algorithm and goes on up."""
+
+    class Broken(FakeFlash):
+        def erase_sector(self, address: int) -> None:
+            raise KeyboardInterrupt
+
+    session().target.flash = Broken(session().target)
+    with pytest.raises(KeyboardInterrupt):
+        programmer.program([Span(START, PAGE)], [])
+    assert session().target.flash.events[-1] == "cleanup"
+
+
+def test_loggers_that_print_memory_are_silenced() -> None:
+    """Whoever switched pyOCD's traces on, production switches them off."""
+    trace = logging.getLogger("pyocd.coresight.ap.trace")
+    trace.setLevel(logging.DEBUG)
+    PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert not trace.isEnabledFor(logging.ERROR)
