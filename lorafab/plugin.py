@@ -96,8 +96,11 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_cmdline_main")
-def begin_run(config: pytest.Config) -> int | None:
-    """Begin the run; where it cannot begin, pytest's own session is not entered."""
+def pytest_begin_run(config: pytest.Config) -> int | None:
+    """Begin the run; where it cannot begin, pytest's own session is not entered.
+
+    A second implementation of the hook: a wrapper alone cannot keep pytest from starting.
+    """
     session = config.stash.get(_SESSION, None)
     if session is None:
         return None

@@ -24,6 +24,8 @@ FLASH = 0x08000000
 IDENTITY = 0x0803E800
 NVM = 0x0803F000
 NVM_SIZE = 4096
+SRAM = 0x20000000
+SRAM_SIZE = 64 * 1024
 STATES = 0x41000  # in the board file: one byte for each double word of the flash (lorafab/virtual/boardfile.py)
 
 APP_KEY = bytes.fromhex("8F3A00D15C7B64E29101FEC3AB55774D")
@@ -171,6 +173,23 @@ def test_identity_is_read_from_its_page(bench: Bench) -> None:
     assert (data["lot_crc"], data["lorawan"]) == (f"{zlib.crc32(b'demo'):08X}", "1.1")
     assert (data["kcv_app"], data["kcv_nwk"]) == (Secret(APP_KEY).kcv(), Secret(NWK_KEY).kcv())
     assert bench.ask("TEST id") == ({}, "OK")
+
+
+def test_no_key_byte_leaves_the_flash(bench: Bench) -> None:
+    """After the check values were told, neither RAM nor any reply holds a piece of a key."""
+    install(bench.path, IDENTITY, make_block(NWK_KEY))
+    bench.start()
+    lines = [f"{data} {last}" for data, last in map(bench.ask, ("ID?", "TEST id", "ID?", "NVM?", "NONCE+"))]
+    assert bench.board is not None
+    words = [bench.board.mem_read_words(SRAM + at, 256) for at in range(0, SRAM_SIZE, 1024)]
+    memory = b"".join(struct.pack("<256I", *part) for part in words)
+    assert memory.count(b"\0" * 1024) > 0, "the unused stack was wiped"
+    for key in (APP_KEY, NWK_KEY):
+        for start in range(13):
+            piece = key[start : start + 4]
+            assert piece not in memory
+            assert piece[::-1] not in memory
+            assert not any(piece.hex().upper() in line.upper() for line in lines)
 
 
 @pytest.mark.parametrize("offset", [0, 24, 88])

@@ -1,5 +1,6 @@
 """Turns what pydantic found wrong with a file into sentences that name file, line, key and what is allowed."""
 
+import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -9,6 +10,8 @@ from pydantic_core import ErrorDetails
 
 from lorafab.config.yaml_map import KeyPath, YamlMap
 from lorafab.errors import ConfigError
+
+_SUBJECT = re.compile(r"^\w+ should")  # pydantic's "Input", "String", "List" ...
 
 
 def config_error(error: ValidationError, source: YamlMap, model: type[BaseModel]) -> ConfigError:
@@ -55,6 +58,8 @@ def _sentence(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> st
     if kind == "extra_forbidden":
         allowed = ", ".join(sorted(_keys(model, detail["loc"][:-1])))
         return f"unknown key {str(path[-1])[:40]!r}{inside}; known keys: {allowed}"
+    if kind == "missing" and isinstance(detail["loc"][-1], int):
+        return f"{_dotted(path)}: the list ends too early, it should go on; complete it"
     if kind == "missing":
         return f"key {path[-1]!r} is missing{inside}; add it"
     if kind == "union_tag_not_found":
@@ -66,7 +71,7 @@ def _sentence(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> st
     if kind == "value_error":
         text = str(context["error"])
     else:
-        text = detail["msg"].replace("Input should", "it should").replace("tuple", "list").replace("dictionary", "map")
+        text = _SUBJECT.sub("it should", detail["msg"]).replace("tuple", "list").replace("dictionary", "map")
     return f"{_dotted(path)}: {text}" if path else text
 
 

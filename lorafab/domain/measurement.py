@@ -42,8 +42,8 @@ class Spec:
         if self.equals is not None:
             return f"= {self.equals}"
         if self.low is None:
-            return f"at most {self.high:g}" if self.high is not None else "any"
-        return f"at least {self.low:g}" if self.high is None else f"{self.low:g} … {self.high:g}"
+            return f"at most {self.high:.12g}" if self.high is not None else "any"
+        return f"at least {self.low:.12g}" if self.high is None else f"{self.low:.12g} … {self.high:.12g}"
 
 
 Value = float | int | str | bool | None

@@ -17,7 +17,7 @@ def visible(text: str) -> str:
 
 
 def html_text(text: str | None) -> str:
-    """Escape ``text`` for an HTML element or a quoted attribute-free place; None is an em dash.
+    """Escape ``text`` for the inside of an element (not of an attribute); None is an em dash.
 
     Escapes of characters that do not print are set in a ``span.esc``, which tells them from the same letters typed.
     """

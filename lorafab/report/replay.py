@@ -74,18 +74,25 @@ def replay(page: Replay) -> str:
     Raises RecordError when it does not. KeyboardInterrupt passes through: pytest would swallow it.
     """
     plugin = _ReplayPlugin(page)
-    with _nested, tempfile.TemporaryDirectory(prefix="lorafab-report-") as folder, _pytest_environment_hidden():
-        path = Path(folder) / "report.html"
-        status = _run_nested(plugin, path)
-        if plugin.interrupt is not None:
-            raise plugin.interrupt
-        if not path.exists() or plugin.failure is not None:
-            reason = plugin.failure or f"pytest-html wrote nothing, status {int(status)}"
-            raise RecordError(
-                f"the report {page.title!r} could not be made ({reason}), the record itself is not touched; "
-                "see that the temporary folder is writable and make the report again"
-            ) from plugin.failure
-        return path.read_text(encoding="utf-8")
+    try:
+        with _nested, tempfile.TemporaryDirectory(prefix="lorafab-report-") as folder, _pytest_environment_hidden():
+            path = Path(folder) / "report.html"
+            status = _run_nested(plugin, path)
+            if plugin.interrupt is not None:
+                raise plugin.interrupt
+            if plugin.failure is not None or not path.exists():
+                reason = plugin.failure or f"pytest-html wrote nothing, status {int(status)}"
+                raise _not_made(page, reason) from plugin.failure
+            return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _not_made(page, error) from error
+
+
+def _not_made(page: Replay, reason: object) -> RecordError:
+    return RecordError(
+        f"the report {page.title!r} could not be made ({reason}), the record itself is not touched; "
+        "see that the temporary folder is writable and make the report again"
+    )
 
 
 def _run_nested(plugin: "_ReplayPlugin", path: Path) -> int:

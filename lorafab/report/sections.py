@@ -227,7 +227,7 @@ def _shortened(lines: Sequence[str], run: str) -> list[str]:
         line if len(line) <= _LINE_LIMIT else f"{line[:_LINE_LIMIT]} … ({len(line) - _LINE_LIMIT} more characters)"
         for line in lines
     ]
-    if sum(map(len, cut)) <= TRANSCRIPT_LIMIT:
+    if _fitting(cut, TRANSCRIPT_LIMIT) == len(cut):
         return cut
     head, tail = _fitting(cut, TRANSCRIPT_LIMIT // 2), _fitting(cut[::-1], TRANSCRIPT_LIMIT // 2)
     left_out = lines[head : len(lines) - tail]
@@ -239,10 +239,10 @@ def _shortened(lines: Sequence[str], run: str) -> list[str]:
 
 
 def _fitting(lines: Sequence[str], limit: int) -> int:
-    """Count how many lines from the start stay within ``limit`` characters together."""
+    """Count how many lines from the start stay within ``limit`` characters together; a short line costs 40."""
     total = 0
     for count, line in enumerate(lines):
-        total += len(line)
+        total += max(len(line), 40)
         if total > limit:
             return count
     return len(lines)

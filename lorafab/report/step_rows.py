@@ -76,8 +76,8 @@ def static_table(rows: list[StepRow]) -> str:
 
 
 def _cells(number: int, step: StepRecord, *, is_cause: bool) -> tuple[str, ...]:
-    # pytest-html marks the first cell of class col-result as folded; the class of ours starts with that name,
-    # and the bare word that pytest-html filters by stands in a hidden cell (replay.py).
+    # The first cell of class col-result is the one that pytest-html marks when it folds the row. It is for people;
+    # the bare word that pytest-html filters by stands in a hidden cell of its own (replay.py).
     kind = "marginal" if is_marginal(step) else step.outcome.replace(" ", "-")
     word = WORDS[step.outcome] + (", marginal" if kind == "marginal" else "")
     badge = ' <span class="badge">cause</span>' if is_cause else ""

@@ -224,10 +224,9 @@ def write_report(data: Path, records: RecordStore, record: RunRecord) -> Path:
     """Make the page of a record and put it into ``DATA/reports/``. Raises RecordError; may be repeated at any time."""
     from lorafab.report.board import render_board
 
-    history: list[RunRecord] = []
+    history: list[RunRecord] = []  # earlier attempts, the page picks them
     if record.dev_eui is not None:
-        history = [other for other in records.attempts(Eui64.parse(record.dev_eui)) if other.run != record.run]
-        history = [other for other in history if other.start <= record.start]
+        history = records.attempts(Eui64.parse(record.dev_eui))
     picture = None
     if record.picture is not None:
         picture = records.picture_path(record.picture.file).read_bytes()

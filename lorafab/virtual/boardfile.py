@@ -182,7 +182,7 @@ class BoardFile:
         return first, count
 
     def resolve(self) -> tuple[int, int]:
-        """Turn an operation in flight into what a power cut leaves; answers the double words touched (count 0: none)."""
+        """Turn an operation in flight into what a power cut leaves; answers first double word and count, or (0, 0)."""
         if struct.unpack_from("<I", self._map, _INTENT)[0] != _INTENT_VALID:
             return 0, 0
         kind, first, count, old, new = self._intent()
@@ -231,7 +231,9 @@ class BoardFile:
         """Glue ``text`` (at most 500 bytes of UTF-8) on the board, durably; the older slot is overwritten."""
         data = text.encode("utf-8")
         if len(data) > STICKER_LIMIT:
-            raise JigError(f"a sticker of {len(data)} bytes does not fit on a virtual board; use at most {STICKER_LIMIT}")
+            raise JigError(
+                f"a sticker of {len(data)} bytes does not fit on a virtual board; use at most {STICKER_LIMIT} bytes"
+            )
         used = [(self._sticker_slot(at) or (0, ""))[0] for at in _STICKERS]
         at = _STICKERS[used.index(min(used))]
         head = struct.pack("<II", max(used) + 1, len(data))

@@ -11,7 +11,7 @@ COMPLAINTS_KEPT = 200  # firmware in a loop must not fill the computer's memory 
 _MASK = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF}
 
 
-class BusFault(Exception):  # noqa: N818 - the architecture's own name (Armv7-M ARM, B1.5.6)
+class BusFault(Exception):
     """An access that the bus answers with an error; ``address`` in bytes."""
 
     def __init__(self, address: int, why: str = "nothing answers there") -> None:

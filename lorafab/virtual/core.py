@@ -36,7 +36,9 @@ _PPB = 0xE000_0000
 class Core:
     """Processor, exceptions and debug state of one board. Not thread-safe: the board's lock guards it."""
 
-    def __init__(self, bus: Bus, clock: Clock, hclk_hz: Callable[[], int], store: Callable[[int, int, int], None]) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, hclk_hz: Callable[[], int], store: Callable[[int, int, int], None]
+    ) -> None:
         """``store`` takes the core's stores to flash."""
         self.bus, self.clock, self._hclk_hz = bus, clock, hclk_hz
         self.cpu = Cpu(self._io_read, self._io_write, store)
@@ -53,6 +55,7 @@ class Core:
         self._to_ns = self._masked = self._poll_count = 0
         self._poll_seen = (0, 0)
         self._jumped_out = False
+        self._deferred: Callable[[], None] | None = None
 
     # state
 
@@ -68,10 +71,16 @@ class Core:
         self.systick.reset()
         self.exceptions.reset()
         self._poll_count = 0
-        if self.running:
-            self.cpu.stop_now()
         if self.debug_enabled and self.vector_catch & VC_CORERESET:
             self.halt(DFSR_VCATCH)
+
+    def when_stopped(self, action: Callable[[], None]) -> None:
+        """Do something that replaces the processor's state; within a slice this ends the slice first."""
+        if self.running:
+            self._deferred = action
+            self.cpu.stop_now()
+        else:
+            action()
 
     def halt(self, why: int) -> None:
         """Enter debug state; ``why`` is a bit of DFSR. A locked-up core leaves lockup (its PC stays)."""
@@ -153,7 +162,10 @@ class Core:
             self.running = False
         early = stop.why is not Why.COUNT or self._jumped_out
         self._charge(min(count, 20 + 8 * self.cpu.io_accesses) if early else count)
-        if self.powered:
+        if self._deferred is not None:
+            action, self._deferred = self._deferred, None
+            action()
+        elif self.powered:
             self._handle(stop)
 
     def _charge(self, cycles: int) -> None:
@@ -232,9 +244,12 @@ class Core:
     def _io_read(self, address: int, size: int) -> int:
         if address in _TIME_REGISTERS:
             self._charge(8)  # so that waiting for a counter gets somewhere within a slice
-        elif self._poll_count >= _POLLS and self._poll_seen[0] == address:
-            if address < _PPB or address == _SYSTICK_CTRL:
-                self.poll_jump(self._to_ns)
+        elif (
+            self._poll_count >= _POLLS
+            and self._poll_seen[0] == address
+            and (address < _PPB or address == _SYSTICK_CTRL)
+        ):
+            self.poll_jump(self._to_ns)
         value = self.bus.device_read(address, size)
         self._poll_count = self._poll_count + 1 if self._poll_seen == (address, value) else 0
         self._poll_seen = (address, value)

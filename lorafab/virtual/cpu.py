@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from unicorn import Uc, UcError, unicorn_const
 from unicorn import arm_const as arm
+from unicorn import unicorn_const
 from unicorn.unicorn_const import (
     UC_ARCH_ARM,
     UC_HOOK_CODE,
@@ -29,6 +29,7 @@ from unicorn.unicorn_const import (
     UC_PROT_EXEC,
     UC_PROT_READ,
 )
+from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from lorafab.virtual.bus import BusFault
 
@@ -122,7 +123,7 @@ class Cpu:
         value: int = self._uc.reg_read(register)
         return value
 
-    def set(self, register: int, value: int) -> None:
+    def put(self, register: int, value: int) -> None:
         """Set a register."""
         self._uc.reg_write(register, value)
 

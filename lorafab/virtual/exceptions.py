@@ -61,16 +61,16 @@ class Exceptions:
         self._nvic.reset()
         self.locked_up, self.last_taken = False, 0
         for register in (*regs.GENERAL, regs.CONTROL, regs.PRIMASK, regs.BASEPRI, regs.FAULTMASK):
-            self._cpu.set(register, 0)
-        self._cpu.set(regs.XPSR, XPSR_T)
-        self._cpu.set(regs.PSP, 0)
+            self._cpu.put(register, 0)
+        self._cpu.put(regs.XPSR, XPSR_T)
+        self._cpu.put(regs.PSP, 0)
         stack, entry = struct.unpack("<II", self._bus.peek(0, 8))
-        self._cpu.set(regs.SP, stack & ~3)
-        self._cpu.set(regs.LR, 0xFFFF_FFFF)
+        self._cpu.put(regs.SP, stack & ~3)
+        self._cpu.put(regs.LR, 0xFFFF_FFFF)
         self._jump(entry)
 
     def _jump(self, address: int) -> None:
-        self._cpu.set(regs.PC, address & ~1)
+        self._cpu.put(regs.PC, address & ~1)
         self.invalid_state = not address & 1
 
     def mask_priority(self) -> int:
@@ -115,7 +115,7 @@ class Exceptions:
         self.state.hfsr |= status
         if min(self._nvic.running_priority(), self.mask_priority()) <= self._nvic.priority(HARD_FAULT):
             self.locked_up = True
-            self._cpu.set(regs.PC, 0xFFFF_FFFE)
+            self._cpu.put(regs.PC, 0xFFFF_FFFE)
         else:
             self._enter(HARD_FAULT)
 
@@ -127,12 +127,12 @@ class Exceptions:
         self._nvic.enter(exception)
         self.last_taken = exception
         if self._cpu.get(regs.CONTROL) & 2:
-            self._cpu.set(regs.CONTROL, self._cpu.get(regs.CONTROL) & ~2)
-        self._cpu.set(regs.XPSR, xpsr & 0xF80F_0000 | XPSR_T | exception)
+            self._cpu.put(regs.CONTROL, self._cpu.get(regs.CONTROL) & ~2)
+        self._cpu.put(regs.XPSR, xpsr & 0xF80F_0000 | XPSR_T | exception)
         if thread:
-            self._cpu.set(regs.LR, _TO_THREAD_PSP if on_psp else _TO_THREAD_MSP)
+            self._cpu.put(regs.LR, _TO_THREAD_PSP if on_psp else _TO_THREAD_MSP)
         else:
-            self._cpu.set(regs.LR, _TO_HANDLER)
+            self._cpu.put(regs.LR, _TO_HANDLER)
         try:
             self._jump(int.from_bytes(self._bus.peek(self.state.vtor + 4 * exception, 4), "little"))
         except BusFault:
@@ -149,7 +149,7 @@ class Exceptions:
             self.state.cfsr |= STKERR
         else:
             FRAME.pack_into(memory.data, frame - memory.base, *values)
-        self._cpu.set(regs.SP, frame & 0xFFFF_FFFF)
+        self._cpu.put(regs.SP, frame & 0xFFFF_FFFF)
 
     def return_(self) -> None:
         """The processor branched to an EXC_RETURN value, which is in its PC (bit 0 dropped)."""
@@ -160,8 +160,9 @@ class Exceptions:
             return
         self._nvic.leave(exception)
         if exception != NMI:
-            self._cpu.set(regs.FAULTMASK, 0)
-        if value not in (_TO_HANDLER, _TO_THREAD_MSP, _TO_THREAD_PSP) or (value == _TO_HANDLER) != bool(self._nvic.active):
+            self._cpu.put(regs.FAULTMASK, 0)
+        to_handler = bool(self._nvic.active)
+        if value not in ((_TO_HANDLER,) if to_handler else (_TO_THREAD_MSP, _TO_THREAD_PSP)):
             self.fault(USAGE_FAULT, INVPC)
             return
         self._pop_frame(value)
@@ -173,12 +174,12 @@ class Exceptions:
             self.fault(BUS_FAULT, UNSTKERR)
             return
         *values, pc, xpsr = FRAME.unpack_from(memory.data, stack - memory.base)
-        self._cpu.set(regs.XPSR, xpsr & ~_XPSR_ALIGNED | XPSR_T)
+        self._cpu.put(regs.XPSR, xpsr & ~_XPSR_ALIGNED | XPSR_T)
         control = self._cpu.get(regs.CONTROL) & ~2
-        self._cpu.set(regs.CONTROL, control | (2 if value == _TO_THREAD_PSP else 0))
+        self._cpu.put(regs.CONTROL, control | (2 if value == _TO_THREAD_PSP else 0))
         for register, content in zip(_FRAME_REGISTERS, values, strict=True):
-            self._cpu.set(register, content)
-        self._cpu.set(regs.SP, (stack + FRAME.size) | (4 if xpsr & _XPSR_ALIGNED else 0))
+            self._cpu.put(register, content)
+        self._cpu.put(regs.SP, (stack + FRAME.size) | (4 if xpsr & _XPSR_ALIGNED else 0))
         self._jump(pc | 1)
         self.invalid_state = not xpsr & XPSR_T
 
@@ -188,5 +189,5 @@ class Exceptions:
 
     def set_xpsr(self, value: int) -> None:
         """Write xPSR (debugger): T may be cleared, which faults at the next instruction."""
-        self._cpu.set(regs.XPSR, value | XPSR_T)
+        self._cpu.put(regs.XPSR, value | XPSR_T)
         self.invalid_state = not value & XPSR_T

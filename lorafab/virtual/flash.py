@@ -143,7 +143,7 @@ class Flash(WordRegisters):
 
     def _read_sr(self) -> int:
         if self._busy is not None:
-            if self._polled:  # the second look at a busy flag is a polling loop: nothing else will happen before the end
+            if self._polled:  # the second look at a busy flag is a polling loop
                 self._listener.wait_until(self._busy.at_ns)
             self._polled = True
         value = self._sr | (SR_BSY if self._busy is not None else 0)
@@ -194,7 +194,7 @@ class Flash(WordRegisters):
             self._start_erase()
 
     def _update_irq(self) -> None:
-        level = self._sr & SR_EOP and self._cr & _CR_EOPIE or self._sr & SR_OPERR and self._cr & _CR_ERRIE
+        level = (self._sr & SR_EOP and self._cr & _CR_EOPIE) or (self._sr & SR_OPERR and self._cr & _CR_ERRIE)
         self._listener.flash_irq(bool(level))
 
     def _fail(self, error: int) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from lorafab.virtual.clock import NS_PER_S, Clock, Event
 from lorafab.virtual.profile import IRQ_COUNT, PRIORITY_BITS
 
-NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT, SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK = 2, 3, 4, 5, 6, 11, 12, 14, 15
+NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT = 2, 3, 4, 5, 6
+SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK = 11, 12, 14, 15
 FIRST_IRQ = 16
 LAST = FIRST_IRQ + IRQ_COUNT - 1
 THREAD_PRIORITY = 256  # lower than any exception

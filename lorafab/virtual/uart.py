@@ -165,5 +165,6 @@ class Usart(WordRegisters):
 
     def _update(self) -> None:
         cr1, isr = self._registers[_CR1], self._isr
-        wanted = cr1 & _RXNEIE and isr & (_RXNE | _ORE) or cr1 & _TXEIE and isr & _TXE or cr1 & _TCIE and isr & _TC
-        self._irq(bool(cr1 & _UE and (wanted or (self._registers[_CR3] & _EIE and isr & _ORE))))
+        wanted = (_RXNE | _ORE if cr1 & _RXNEIE else 0) | (_TXE if cr1 & _TXEIE else 0) | (_TC if cr1 & _TCIE else 0)
+        wanted |= _ORE if self._registers[_CR3] & _EIE else 0
+        self._irq(bool(cr1 & _UE and isr & wanted))

@@ -26,9 +26,7 @@ def image(*segments: tuple[int, bytes]) -> Image:
 
 
 def check(one: Image, *, mcu: str = "stm32wle5jc", product: str = "endnode-wle5", version: str = "1.0.0") -> None:
-    check_image(
-        one, flash=FLASH, code=CODE, reserved=RESERVED, mcu=mcu, ram=RAM, product=product, version=version
-    )
+    check_image(one, flash=FLASH, code=CODE, reserved=RESERVED, mcu=mcu, ram=RAM, product=product, version=version)
 
 
 def refusal(one: Image, mcu: str = "stm32wle5jc", product: str = "endnode-wle5", version: str = "1.0.0") -> str:
@@ -98,7 +96,10 @@ def test_every_byte_is_kept_or_the_overlap_refused(parts: dict[int, bytes]) -> N
     ("one", "sentence"),
     [
         (image(), "firmware image fw.hex is empty"),
-        (image((0x08000000, code()), (0x1FFF0000, b"x")), "holds 0x1fff0000..0x1fff0000, but the flash is 0x08000000.."),
+        (
+            image((0x08000000, code()), (0x1FFF0000, b"x")),
+            "holds 0x1fff0000..0x1fff0000, but the flash is 0x08000000..",
+        ),
         (
             image((0x08000000, code()), (0x0803E7FF, b"xx")),
             "holds 0x0803e7ff..0x0803e800, which overlaps the identity page at 0x0803e800..0x0803efff",

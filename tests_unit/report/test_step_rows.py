@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorafab.domain.record import RunRecord
 from lorafab.report.step_rows import cause_number, static_table, step_rows
 from tests_unit.report import samples
 from tests_unit.report.page import Parsed
 
 
-def row_text(index: int, record: samples.RunRecord) -> str:
+def row_text(index: int, record: RunRecord) -> str:
     row = step_rows(record)[index]
     return " | ".join(Parsed(part).text for part in (*row.cells, row.details))
 

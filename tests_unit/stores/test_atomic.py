@@ -56,9 +56,16 @@ def test_a_disk_that_takes_a_part_is_asked_again(tmp_path: Path, monkeypatch: py
 def test_two_fsyncs_make_a_file_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The contents are synced before the rename, the folder after it."""
     calls: list[str] = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd))[1])
-    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b))[1])
+
+    def noted(name: str, real: Any) -> Any:
+        def call(*args: Any) -> Any:
+            calls.append(name)
+            return real(*args)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
     write_file(tmp_path / "file", b"x", RecordError)
     assert calls == ["fsync", "replace", "fsync"]
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -177,7 +178,7 @@ def test_a_serial_is_unique_within_its_lot(ledger: TinyLedger, ask: Ask) -> None
     ledger.claim(ask(2, serial="1", lot="other"))
     ledger.claim(ask(3, serial=""))
     ledger.claim(ask(4, serial=""))
-    with pytest.raises(LedgerError, match="several boards.*ask by DevEUI"):
+    with pytest.raises(LedgerError, match=r"several boards.*ask by DevEUI"):
         ledger.find("1")
     assert ledger.find("") is None
     assert ledger.check() == []
@@ -214,7 +215,7 @@ def test_generations_are_added_never_replaced(ledger: TinyLedger, ask: Ask, key:
     """The next number only; the boxes go to the owner of the private key alone."""
     ledger.claim(ask(1))
     eui = ask(1).dev_eui
-    with pytest.raises(LedgerError, match="generation 2 was offered.*1 comes next"):
+    with pytest.raises(LedgerError, match=r"generation 2 was offered.*1 comes next"):
         ledger.add_key(eui, 2, key(1), "r1")
     ledger.add_key(eui, 1, key(1), "r1")
     claim = ledger.add_key(eui, 2, key(2), "r2")
@@ -372,14 +373,15 @@ def test_each_change_is_one_entry_and_few_fsyncs(
     monkeypatch.setattr(os, "fsync", fsync)
     eui = ask(1).dev_eui
     counts = []
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: ledger.claim(ask(1)),
         lambda: ledger.add_key(eui, 1, key(1), "r1"),
         lambda: ledger.mark_written(eui, 1, "r1"),
         lambda: ledger.note_nonce(eui, 1, "r1"),
         lambda: ledger.mark_passed(eui, 1, "r1"),
         lambda: ledger.claim(ask(1, run="r2")),
-    ):
+    )
+    for act in acts:
         count = 0
         act()
         counts.append(count)
@@ -525,8 +527,6 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        import tempfile
-
         self.folder = Path(tempfile.mkdtemp(prefix="lorafab-ledger-"))
         self.ledger = TinyLedger.create(self.folder, SystemClock())
         self.boards: dict[int, dict[str, Any]] = {}
@@ -543,7 +543,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, n: int, chip: int) -> None:
         request = ClaimRequest(Eui64(n), Eui64(9), f"S{n}", f"L{n}", f"C{chip}", "lot", self._run(), "A", "x")
         mine = self.boards.get(n)
-        taken = any(m != n and other["chip"] == chip and other["state"] != "scrapped" for m, other in self.boards.items())
+        taken = any(
+            m != n and other["chip"] == chip and other["state"] != "scrapped" for m, other in self.boards.items()
+        )
         refused: type[Exception] | None = None
         if mine and mine["state"] == "scrapped":
             refused = ForeignIdentity
@@ -554,7 +556,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ledger.claim(request)
             return
         mine = self.boards.setdefault(
-            n, {"chip": chip, "state": "reserved", "keys": 0, "written": 0, "proven": None, "attempts": 0, "nonce": None}
+            n,
+            {"chip": chip, "state": "reserved", "keys": 0, "written": 0, "proven": None, "attempts": 0, "nonce": None},
         )
         mine["attempts"] += 1
         assert self.ledger.claim(request).attempts == mine["attempts"]

@@ -16,9 +16,7 @@ def test_a_second_holder_is_told_who_is_first(tmp_path: Path) -> None:
     second = FileLock(tmp_path / "lock", "station sim", StationBusy, timeout_s=0.01)
     with first, pytest.raises(StationBusy) as caught:
         second.acquire()
-    assert str(caught.value) == (
-        f"station sim is in use by pid {os.getpid()} (run R1); wait for it to end or stop it"
-    )
+    assert str(caught.value) == (f"station sim is in use by pid {os.getpid()} (run R1); wait for it to end or stop it")
     with second:
         pass
 

@@ -1,0 +1,81 @@
+"""Lets a board live while no debugger paces it: a thread that runs it, and sleeps when the board sleeps.
+
+Time passes as follows. Bytes on the serial line are carried at once (simulated line time is not waited for), so a
+host gets its answer in milliseconds. Otherwise simulated time does not run ahead of the computer's clock. A core in
+WFI with nothing due costs nothing: the thread blocks until the host sends. While a debugger is attached its traffic
+paces the board, so that runs repeat exactly; only when it has been silent for long, or the host sends on the serial
+line, does the thread step in.
+"""
+
+import os
+import select
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lorafab.virtual.board import Board
+
+_SLICE_NS = 1_000_000
+_DEBUGGER_SILENT_S = 0.1
+_SERIAL_SILENT_S = 0.003
+
+
+class FreeRun:
+    """The thread of one board."""
+
+    def __init__(self, board: "Board") -> None:
+        self._board = board
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"board {board.path.name}", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Power, reset or debugger changed: look again."""
+        if not self._stopping:
+            os.write(self._wake_write, b"x")
+
+    def stop(self) -> None:
+        """End the thread."""
+        if self._stopping:
+            return
+        self._stopping = True
+        os.write(self._wake_write, b"x")
+        self._thread.join()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            with self._board.lock:
+                wait_s = self._turn()
+            ready, _, _ = select.select([self._wake_read, self._board.wire.fd], [], [], wait_s)
+            if self._wake_read in ready:
+                os.read(self._wake_read, 4096)
+
+    def _turn(self) -> float | None:
+        """One piece of the board's life; answers how long to wait for the host in seconds (None: until it speaks)."""
+        board = self._board
+        received = board.wire.receive()
+        if not board.powered:
+            return None  # what the host sent is lost
+        board.uart.receive(received)
+        if board.debugger_attached:
+            silent_s = time.monotonic() - board.last_debug_access
+            needed_s = _SERIAL_SILENT_S if board.uart.active else _DEBUGGER_SILENT_S
+            if silent_s < needed_s:
+                return needed_s - silent_s
+        return self._live()
+
+    def _live(self) -> float | None:
+        board, core = self._board, self._board.core
+        if (core.stands_still or (core.sleeping and not core.nvic.wakes())) and board.clock.next_ns is None:
+            return None
+        started, before_ns = time.monotonic(), board.clock.now_ns
+        serial = board.uart.active
+        core.run_until(before_ns + _SLICE_NS)
+        if serial or board.uart.active:
+            return 0.0
+        ahead_s = (board.clock.now_ns - before_ns) / 1e9 - (time.monotonic() - started)
+        return max(ahead_s, 0.0)
