@@ -195,6 +195,7 @@ def test_a_locked_controller_is_reported(bench: Bench) -> None:
     except TransferFaultError:
         pass
     algorithm = flash(programmer)
+    programmer._session.options["flash.timeout.init"] = 0.2
     with pytest.raises(FlashFailure):
         algorithm.init(algorithm.Operation.ERASE)
     # The driver resets before every session, so it gets through.

@@ -67,9 +67,7 @@ class View:
 
     def _point(self, kind: str, key: str, dev_eui: str) -> None:
         table, found = self._entry(kind, key)
-        # Stale entries go; those of other lots (equal serials) stay.
-        kept = [document.dev_eui for document in self.holders(kind, key)] if found else []
-        wanted = sorted({*kept, dev_eui})
+        wanted = sorted({*found, dev_eui})  # equal serials of several lots, and stale ones, which no reader believes
         if wanted != found:
             _put(table, _number(kind, key), {"kind": kind, "key": key, "dev_euis": wanted}, bool(found))
 

@@ -72,7 +72,14 @@ class Stop:
 
 
 _COUNT, _WFI_STOP = Stop(Why.COUNT), Stop(Why.WFI)
-_INTERRUPTS = {2: Why.SVC, 7: Why.BKPT, 8: Why.EXCEPTION_RETURN, 18: Why.INVALID_STATE}
+# numbers that unicorn hands to interrupt hooks (QEMU, target/arm/cpu.h, EXCP_*)
+_INTERRUPTS = {
+    2: Why.SVC,
+    3: Why.FETCH_FAULT,
+    7: Why.BKPT,
+    8: Why.EXCEPTION_RETURN,
+    18: Why.INVALID_STATE,
+}
 
 
 class Cpu:
@@ -99,6 +106,8 @@ class Cpu:
         self._wfi_hooks: dict[int, int] = {}
         self._wfi_at: int | None = None
         self._muted = False
+        self._executing = False
+        self._postponed: list[Callable[[], None]] = []
         self.io_accesses = 0
         self._install()
 
@@ -129,6 +138,16 @@ class Cpu:
 
     def forget_code(self, start: int, size: int) -> None:
         """Memory was changed from outside: translated code of the span is stale."""
+        self._between_runs(lambda: self._forget(start, size))
+
+    def _between_runs(self, action: Callable[[], None]) -> None:
+        """Translated code and hooks must not be taken away under unicorn's feet: it crashes within a hook."""
+        if self._executing:
+            self._postponed.append(action)
+        else:
+            action()
+
+    def _forget(self, start: int, size: int) -> None:
         self._uc.ctl_remove_cache(start, start + size)
         for address in [a for a in self._wfi_hooks if start <= a < start + size]:
             self._uc.hook_del(self._wfi_hooks.pop(address))
@@ -148,9 +167,13 @@ class Cpu:
 
         Unicorn slows all reads down while there is such a hook, so there is none while the set is empty.
         """
+        self._watched = set(addresses)
+        self._between_runs(lambda: self._hook_watches(addresses))
+
+    def _hook_watches(self, addresses: set[int]) -> None:
         for handle in self._watches:
             self._uc.hook_del(handle)
-        self._watches, self._watched = [], set(addresses)
+        self._watches = []
         spans = [(a, a) for a in addresses]
         if len(spans) > _MANY_WATCHES:
             halves = ([a for a in addresses if a < 0x0800_0000], [a for a in addresses if a >= 0x0800_0000])
@@ -165,10 +188,15 @@ class Cpu:
         """Execute up to ``count`` instructions from PC; ``muted`` passes over breakpoints and watched words."""
         self._stop, self._wfi_at, self.io_accesses, self._muted = None, None, 0, muted
         error = None
+        self._executing = True
         try:
             self._uc.emu_start(self.get(PC) | 1, _NEVER, 0, count)
         except UcError as failure:
             error = failure
+        finally:
+            self._executing = False
+        while self._postponed:
+            self._postponed.pop(0)()
         if self._stop is not None:
             return self._stop
         pc = self.get(PC)
@@ -243,7 +271,8 @@ class Cpu:
         return False
 
     def _on_interrupt(self, _uc: object, number: int, _data: object) -> None:
-        self._stop_with(Stop(_INTERRUPTS.get(number, Why.UNDEFINED)))
+        pc, why = self.get(PC), _INTERRUPTS.get(number, Why.UNDEFINED)
+        self._stop_with(Stop(why, pc, "no code can be fetched there" if why is Why.FETCH_FAULT else ""))
 
     def _on_breakpoint(self, _uc: object, address: int, _size: int, _data: object) -> None:
         if not self._muted:

@@ -31,6 +31,10 @@ _ERRORS: dict[Ack, type[exceptions.TransferError]] = {
     Ack.NONE: exceptions.TransferError,
 }
 
+# A packet has room for 32 bits: what pyOCD hands over beyond that (its CRC analyzer does) is cut off, as it is by
+# every CMSIS-DAP probe.
+_WORD = 0xFFFF_FFFF
+
 
 class VirtualProbe(DebugProbe):
     """The probe of one nest; ``unique_id`` is the nest's name."""
@@ -201,7 +205,7 @@ class VirtualProbe(DebugProbe):
     def write_dp(self, addr: int, data: int) -> None:
         """Write a DP register."""
         with self._errors():
-            self.dap.write(False, addr & 0xC, (data,))
+            self.dap.write(False, addr & 0xC, (data & _WORD,))
 
     def read_ap(self, addr: int, now: bool = True) -> Any:
         """Read a register of the selected AP; with ``now`` False return a function that returns its value."""
@@ -210,7 +214,7 @@ class VirtualProbe(DebugProbe):
     def write_ap(self, addr: int, data: int) -> None:
         """Write a register of the selected AP."""
         with self._errors():
-            self.dap.write(True, addr & 0xC, (data,))
+            self.dap.write(True, addr & 0xC, (data & _WORD,))
 
     def read_ap_multiple(self, addr: int, count: int = 1, now: bool = True) -> Any:
         """Read a register of the selected AP ``count`` times; with ``now`` False return a function for the values."""
@@ -221,7 +225,7 @@ class VirtualProbe(DebugProbe):
     def write_ap_multiple(self, addr: int, values: Sequence[int]) -> None:
         """Write a register of the selected AP once for each value."""
         with self._errors():
-            self.dap.write(True, addr & 0xC, values)
+            self.dap.write(True, addr & 0xC, [value & _WORD for value in values])
 
     def _read(self, access_port: bool, addr: int, now: bool) -> Any:
         with self._errors():

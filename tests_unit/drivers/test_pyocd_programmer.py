@@ -107,7 +107,7 @@ class FakeTarget:
 class FakeSession:
     """Stands where pyocd.core.session.Session does."""
 
-    made: "ClassVar[list[FakeSession]]" = []
+    made: ClassVar[list["FakeSession"]] = []
     refuse: Exception | None = None
 
     def __init__(self, probe: Any, options: dict[str, Any]) -> None:

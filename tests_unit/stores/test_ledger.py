@@ -425,6 +425,18 @@ def test_a_cut_tail_is_found_before_anything_is_written_on_it(
     assert TinyLedger.open(tmp_path, clock, read_only=True).check() != []
 
 
+def test_a_board_whose_entries_were_cut_off_is_not_touched(
+    tmp_path: Path, clock: Clock, history: Path, ask: Ask
+) -> None:
+    """Also when the new end of the history belongs to another board."""
+    lines = history.read_bytes().splitlines(keepends=True)
+    history.write_bytes(b"".join(lines[:8]))
+    ledger = TinyLedger.open(tmp_path, clock)
+    with pytest.raises(LedgerError, match="ends at entry 8, but DevEUI .* was changed by entry 12"):
+        ledger.claim(ask(3, run="r2"))
+    assert any("not what the history says" in text or "missing from the history" in text for text in ledger.check())
+
+
 def test_a_whole_last_line_that_is_damaged_is_refused_not_cut(tmp_path: Path, clock: Clock, history: Path) -> None:
     """It was acknowledged: no crash does that."""
     data = history.read_bytes()
