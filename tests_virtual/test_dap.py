@@ -30,6 +30,7 @@ class RamBoard:
     """16 KiB of RAM and nothing else."""
 
     powered: bool = True
+    power_cycles: int = 1
     dpidr: int = 0x6BA02477
     lock: threading.RLock = field(default_factory=threading.RLock)
     faults: NoFaults = field(default_factory=NoFaults)
@@ -120,7 +121,7 @@ def test_a_board_without_power_is_silent_and_forgets(board: RamBoard, port: SwDp
     """After a power cycle the debug port starts from JTAG again."""
     board.powered = False
     assert port.read(False, dap.DPIDR)[0] is Ack.NONE
-    board.powered = True
+    board.powered, board.power_cycles = True, 2
     assert port.read(False, dap.DPIDR)[0] is Ack.NONE
     select_swd(port)
     assert port.read(False, dap.DPIDR) == (Ack.OK, 0x6BA02477)

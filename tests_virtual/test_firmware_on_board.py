@@ -3,6 +3,7 @@
 import importlib
 import re
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,9 @@ class Bench:
         if self.terminal is not None:
             self.terminal.close()
         if self.board is not None:
+            complaints = self.board.complaints
             self.board.close()
+            assert complaints == [], "the firmware asked for something that the chip does not have"
         self.board = self.terminal = None
 
     def restart(self) -> None:
@@ -103,6 +106,17 @@ class Bench:
         self.board.power(False)
         self.board.power(True)
         assert self.line() == "lorafab endnode-wle5 1.0.0 ready"
+
+    def lose_power_in_nonce(self) -> None:
+        """Ask for a DevNonce on a board whose fault plan cuts the power while it is stored."""
+        assert self.board is not None
+        assert self.terminal is not None
+        self.terminal.write(b"NONCE+\r\n")
+        deadline = time.monotonic() + REPLY_TIMEOUT_S
+        while self.board.powered and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert not self.board.powered
+        assert self.terminal.in_waiting == 0, "no DevNonce is given out that is not stored"
 
     def line(self) -> str:
         assert self.terminal is not None
@@ -243,10 +257,7 @@ def test_power_cut_while_a_record_is_written(bench: Bench, word: int) -> None:
     """The record before it still counts, and the torn slot is never written again."""
     install(bench.path, NVM, b"".join(endnode.encode(endnode.Counters(n, 0, 0, 0, n)) for n in (1, 2, 3)))
     bench.start(f"power_cut_at={NVM + 96 + 8 * word:#x}")
-    assert bench.terminal is not None
-    bench.terminal.write(b"NONCE+\r\n")
-    bench.terminal.timeout = 0.3
-    assert bench.terminal.read(100) == b"", "no DevNonce is given out that is not stored"
+    bench.lose_power_in_nonce()
     bench.stop()
     bench.start()
     data, _ = bench.ask("NVM?")
@@ -254,6 +265,26 @@ def test_power_cut_while_a_record_is_written(bench: Bench, word: int) -> None:
     assert bench.ask("NONCE+") == ({"dev_nonce": "4"}, "OK")
     bench.stop()
     assert flash_of(bench.path, NVM + 128, 4) == b"LFNV", "the slot behind the torn one was used"
+
+
+@pytest.mark.parametrize("cut", [None, 0, 3])
+def test_page_whose_erase_was_cut_is_erased_again(bench: Bench, cut: int | None) -> None:
+    """The newest record is in the other page; words that the ECC refuses stop neither reading nor erasing.
+
+    ``cut``: the double word of the first record in the new page whose programming is cut as well.
+    """
+    install(bench.path, NVM, b"".join(endnode.encode(endnode.Counters(n, 0, 0, 0, n)) for n in range(1, 65)))
+    install(bench.path, NVM + NVM_SIZE // 2, b"\x5f" * (NVM_SIZE // 2), State.ECC_BAD)
+    if cut is not None:
+        bench.start(f"power_cut_at={NVM + NVM_SIZE // 2 + 8 * cut:#x}")
+        bench.lose_power_in_nonce()
+        bench.stop()
+    bench.start()
+    data, _ = bench.ask("NVM?")
+    assert (data["dev_nonce"], data["state"]) == ("64", "recovered")
+    assert bench.ask("NONCE+") == ({"dev_nonce": "65"}, "OK")
+    assert bench.ask("NONCE+") == ({"dev_nonce": "66"}, "OK")
+    assert bench.ask("NVM?")[0]["state"] == "ok"
 
 
 def test_commands_sent_back_to_back_are_all_answered(bench: Bench) -> None:

@@ -90,7 +90,7 @@ def load_yaml(path: Path, shown: str) -> YamlMap:
     node = _compose(raw, shown)
     if not isinstance(node, yaml.MappingNode):
         found = "is empty" if node is None else "does not hold `key: value` lines"
-        raise ConfigError(f"{shown}:1:1: the file {found}; write it as in docs or restore it")
+        raise ConfigError(f"{shown}:1:1: the file {found}; write it like its neighbours or restore it")
     reader = _Reader(shown)
     data = reader.value(node, ())
     return YamlMap(shown, data, reader.positions, raw)

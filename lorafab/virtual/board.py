@@ -28,6 +28,7 @@ from lorafab.virtual.system import RESET_BY_PIN, RESET_BY_POWER, RESET_BY_SOFTWA
 from lorafab.virtual.uart import Usart
 from lorafab.virtual.wire import SerialWire
 
+_SETTLE_NS = 20_000_000
 _POLL_SKIP_NS = 50_000_000  # a debugger that waits for a flash algorithm sees at most so much time pass per look
 
 
@@ -54,6 +55,7 @@ class Board:
         self.lock = threading.RLock()
         self.clock = Clock()
         self.powered = False
+        self.power_cycles = 0  # how often the supply was switched on; what lives without power has forgotten since
         self.debugger_attached = False
         self.last_debug_access = time.monotonic()
         self.bus = Bus()
@@ -146,6 +148,7 @@ class Board:
         self._thread.wake()
 
     def _power_on(self) -> None:
+        self.power_cycles += 1
         # SRAM comes up with noise; the same noise every time, so that runs repeat.
         self._sram[:] = hashlib.shake_128(b"lorafab virtual SRAM").digest(profile.SRAM_SIZE)
         self.core.cpu.forget_code(profile.SRAM_BASE, profile.SRAM_SIZE)
@@ -266,6 +269,9 @@ class Board:
     def attach_debugger(self, on: bool) -> None:
         """While a debugger is attached its traffic paces the board's time (see ``freerun`` for the exceptions)."""
         with self.lock:
+            if on and not self.debugger_attached:
+                # Whatever the thread has done of it by now: the board has come to rest before the first transfer.
+                self.core.run_until(self.clock.now_ns + _SETTLE_NS, only_while_busy=True)
             self.debugger_attached = on
             self.last_debug_access = time.monotonic()
         self._thread.wake()

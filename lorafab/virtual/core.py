@@ -105,18 +105,23 @@ class Core:
 
     # time
 
-    def run_until(self, to_ns: int, only_while_running: bool = False) -> None:
+    @property
+    def idle(self) -> bool:
+        """Nothing will happen before somebody outside does something."""
+        waits = self.stands_still or (self.sleeping and not self.nvic.wakes())
+        return waits and self.clock.next_ns is None
+
+    def run_until(self, to_ns: int, only_while_busy: bool = False, only_while_running: bool = False) -> None:
         """Let simulated time reach ``to_ns``; the core lives through it.
 
-        ``only_while_running`` stops early when the core halts, locks up or loses its power.
+        ``only_while_running`` stops time early where the core halts, locks up or loses its power;
+        ``only_while_busy`` also where it sleeps and nothing is due. So the moment does not depend on ``to_ns``.
         """
         self._to_ns = to_ns
         while self.clock.now_ns < to_ns:
-            if self.stands_still:
-                if only_while_running:
-                    return
-                self.clock.advance_to(self._next_event(to_ns))
-            elif self.sleeping and not self.nvic.wakes():
+            if (only_while_running and self.stands_still) or (only_while_busy and self.idle):
+                return
+            if self.stands_still or (self.sleeping and not self.nvic.wakes()):
                 self.clock.advance_to(self._next_event(to_ns))
             else:
                 self.sleeping = False

@@ -76,6 +76,11 @@ class Bus(Protocol):
         """What the DPIDR register reads."""
         ...
 
+    @property
+    def power_cycles(self) -> int:
+        """How often the supply was switched on so far."""
+        ...
+
     def mem_read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes, little-endian."""
         ...
@@ -268,6 +273,7 @@ class SwDp:
 
     def _reset(self) -> None:
         """Power-on state: JTAG selected, all registers cleared, no access port configured."""
+        self._power_cycle = self._bus.power_cycles
         self._in_swd = False
         self._awaiting_idr = True
         self._ctrl = self._select = self._dlcr = 0
@@ -281,8 +287,9 @@ class SwDp:
 
     def _gate(self, access_port: bool, address: int, *, reading: bool) -> Ack:
         """The answer that any transfer gets before it does something."""
-        if not self._bus.powered:
+        if self._bus.power_cycles != self._power_cycle:
             self._reset()
+        if not self._bus.powered:
             return Ack.NONE
         if not self._in_swd:
             return Ack.NONE

@@ -96,15 +96,15 @@ def test_hashes_change_with_what_they_cover(root: Path) -> None:
     spoil(root, A, "# An example", "# Another example")
     remarked = load_station(root, "A")
     assert (remarked.config_sha256 == before.config_sha256, remarked.plan_sha256 == before.plan_sha256) == (False, True)
-    spoil(root, A, "[null, 500]", "[null, 400]")
+    spoil(root, A, "[0, 200]", "[0, 100]")
     assert load_station(root, "A").plan_sha256 != before.plan_sha256
 
 
 def test_a_stations_limits_win(root: Path) -> None:
     """Where the station says so, and for that measurement only."""
-    spoil(root, A, "[null, 500]", "[1.5, 99]")
+    spoil(root, A, "[0, 200]", "[1.5, 99]")
     limits = {spec.name: (spec.low, spec.high) for spec in _specs(load_station(root, "A"))}
-    assert limits["reply_time"] == (1.5, 99.0)
+    assert limits["dev_nonce"] == (1.5, 99.0)
     assert limits["image_bytes"] == (1.0, None)
 
 
@@ -245,12 +245,12 @@ def test_a_mistake_in_a_file_is_named_with_its_place(root: Path, file: str, old:
             "stations/gone.pub does not exist; make it with `lorafab vault init`",
         ),
         (
-            "reply_time:",
-            "replytime:",
-            "unknown measurement 'replytime' in limits; known measurements with limits: dev_n",
+            "dev_nonce:",
+            "devnonce:",
+            "unknown measurement 'devnonce' in limits; known measurements with limits: dev_n",
         ),
-        ("reply_time:", "selftest_ram:", "measurement selftest_ram must equal OK; it has no limits"),
-        ("[null, 500]", "[500]", "limits.reply_time: the list ends too early, it should go on"),
+        ("dev_nonce:", "selftest_ram:", "measurement selftest_ram must equal OK; it has no limits"),
+        ("[0, 200]", "[500]", "limits.dev_nonce: the list ends too early, it should go on"),
         ("driver: manual", "driver: virtual\n#", "stations/A.yaml"),
     ],
 )

@@ -1,5 +1,6 @@
 """lorafab.config.yaml_map: files mean what people think they mean, and mistakes are found where they are."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,6 @@ def test_quoted_yaml_comes_back(value: Any) -> None:
         if isinstance(one, list):
             return tuple(map(frozen, one))
         return {key: frozen(inner) for key, inner in one.items()} if isinstance(one, dict) else one
-
-    import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         assert load(Path(folder), text).data == {"a": frozen(value)}

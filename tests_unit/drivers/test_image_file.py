@@ -1,7 +1,9 @@
 """lorafab.drivers.image_file: an image is read whole and unchanged, or refused with the reason."""
 
+import contextlib
 import hashlib
 import struct
+import tempfile
 from io import StringIO
 from pathlib import Path
 
@@ -74,8 +76,6 @@ def test_files_of_other_names_are_known_by_their_content(tmp_path: Path) -> None
 @given(st.dictionaries(st.integers(0, 2**16), st.binary(min_size=1, max_size=40), max_size=6))
 def test_every_byte_of_a_hex_file_is_kept(parts: dict[int, bytes]) -> None:
     """Whatever another tool wrote, each byte is found at its address."""
-    import tempfile
-
     made = IntelHex()
     for address, data in parts.items():
         made.puts(0x08000000 + address, data)
@@ -89,7 +89,7 @@ def test_every_byte_of_a_hex_file_is_kept(parts: dict[int, bytes]) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.hex", HEX.replace("FFFF", "FF00"), "a.hex has a wrong checksum in line 3, so the file is damaged"),
+        ("a.hex", HEX.replace("BFFF", "BFFE"), "a.hex has a wrong checksum in line 3, so the file is damaged"),
         ("a.hex", HEX.replace(":04010000", ":0401000"), "a.hex has no valid record in line 3"),
         ("a.hex", HEX.replace(":04010000", "04010000"), "a.hex has no valid record in line 3"),
         ("a.hex", HEX.replace(":00000001FF\n", ""), "ends in line 3 without its end record :00000001FF"),
@@ -117,18 +117,21 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, name: str, content
     assert sentence in refusal(write(tmp_path, name, content))
 
 
-@given(st.binary(max_size=120))
-def test_no_damage_ends_in_a_traceback(tail: bytes) -> None:
-    """Whatever follows the magic, it is an image or an ImageError."""
-    import tempfile
+@given(st.dictionaries(st.integers(4, 87), st.integers(0, 255), max_size=4), st.integers(0, 96))
+def test_no_damage_of_an_elf_ends_in_a_traceback(changes: dict[int, int], size: int) -> None:
+    """Whatever its headers claim and wherever it breaks off, it is an image or an ImageError."""
+    damaged = bytearray(elf(parts=((0x08000000, b"codecode"),)))
+    for place, value in changes.items():
+        damaged[place] = value
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImageError):
+        load_image(write(Path(folder), "a.elf", bytes(damaged[:size] if size < 92 else damaged)), named_by=NAMED_BY)
 
-    with tempfile.TemporaryDirectory() as folder:
-        for name, head in (("a.elf", elf()[:16]), ("a.elf", elf()[:52]), ("a.hex", b":")):
-            path = write(Path(folder), name, head + tail)
-            try:
-                load_image(path, named_by=NAMED_BY)
-            except ImageError:
-                continue
+
+@given(st.text(":0123456789ABCDEF\n", max_size=80))
+def test_no_damage_of_a_hex_file_ends_in_a_traceback(lines: str) -> None:
+    """Whatever stands in the lines, it is an image or an ImageError."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ImageError):
+        load_image(write(Path(folder), "a.hex", HEX[:17] + lines + "\n:00000001FF\n"), named_by=NAMED_BY)
 
 
 def test_an_empty_file_is_an_empty_image(tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_a_pinned_image_must_not_change(tmp_path: Path) -> None:
     assert load_image(path, named_by=NAMED_BY, manifest=manifest, expected=found.upper()).sha256 == found
     other = "ab" * 32
     write(tmp_path, "MANIFEST", f"outputs:\n  fw.hex: {{sha256: {other}}}\n")
-    with pytest.raises(ImageError, match=f"fw.hex has sha256 {found}, but MANIFEST pins {other}"):
+    with pytest.raises(ImageError, match=rf"fw\.hex has sha256 {found}, but MANIFEST pins {other}"):
         load_image(path, named_by=NAMED_BY, manifest=manifest)
     with pytest.raises(ImageError, match=f"has sha256 {found}, but {NAMED_BY} pins {other}"):
         load_image(path, named_by=NAMED_BY, expected=other)
@@ -168,7 +171,7 @@ def test_a_pinned_image_must_not_change(tmp_path: Path) -> None:
 )
 def test_a_manifest_that_does_not_pin_is_refused(tmp_path: Path, text: str) -> None:
     """A product that names a MANIFEST wants its image pinned."""
-    with pytest.raises(ImageError, match="MANIFEST pins no sha256 for fw.hex"):
+    with pytest.raises(ImageError, match=r"MANIFEST pins no sha256 for fw\.hex"):
         load_image(write(tmp_path, "fw.hex", HEX), named_by=NAMED_BY, manifest=write(tmp_path, "MANIFEST", text))
 
 

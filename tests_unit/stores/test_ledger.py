@@ -432,7 +432,7 @@ def test_a_board_whose_entries_were_cut_off_is_not_touched(
     lines = history.read_bytes().splitlines(keepends=True)
     history.write_bytes(b"".join(lines[:8]))
     ledger = TinyLedger.open(tmp_path, clock)
-    with pytest.raises(LedgerError, match="ends at entry 8, but DevEUI .* was changed by entry 12"):
+    with pytest.raises(LedgerError, match=r"ends at entry 8, but DevEUI .* was changed by entry 12"):
         ledger.claim(ask(3, run="r2"))
     assert any("not what the history says" in text or "missing from the history" in text for text in ledger.check())
 

@@ -1,0 +1,1 @@
+"""Measurements and long checks that do not belong into the test suite."""
