@@ -36,13 +36,13 @@ class Programmer(Protocol):
         ...
 
     def read(self, span: Span) -> bytes:
-        """Read memory. Raises ProbeError, or DutError where the memory itself faults."""
+        """Read memory. Raises ProbeError, or MemoryFault where the bus refuses."""
         ...
 
     def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
         """In one flash session erase exactly these pages, then program these segments.
 
-        Raises ProbeError, or DutError when the flash refuses. Success is not yet proof: read it back.
+        Raises ProbeError, or FlashRefused when the flash does. Success is not yet proof: read it back.
         """
         ...
 

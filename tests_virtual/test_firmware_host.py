@@ -345,7 +345,7 @@ def test_erased_region_is_a_fresh_board(dut: Firmware) -> None:
 def test_first_dev_nonce_is_1_and_is_stored_before_the_reply(dut: Firmware) -> None:
     assert dut.ask("NONCE+") == ({"dev_nonce": "1"}, "OK")
     reading = nvm(dut)
-    assert (reading.valid_records, reading.damaged_records) == (1, 0)
+    assert (reading.valid_records, reading.torn_records, reading.bad_records) == (1, 0, 0)
     assert reading.counters == endnode.Counters(1, 0, 0, 0xFFFFFFFF, 1)
     assert dut.ask("NVM?")[0]["state"] == "ok"
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from lorafab.domain.memory_map import Segment, Span
-from lorafab.errors import ConfigError, DutError, LorafabError, PlanError, ProbeError, WrongChip
+from lorafab.errors import ConfigError, FlashRefused, LorafabError, MemoryFault, PlanError, ProbeError, WrongChip
 from lorafab.interfaces import ChipInfo
 from lorafab.targets import MCUS, McuFacts
 
@@ -61,14 +61,14 @@ class PyocdProgrammer:
         raise failure
 
     def read(self, span: Span) -> bytes:
-        """Read ``span``, of any alignment. Raises ProbeError, or DutError where the memory faults."""
-        return self._guarded(lambda: self._read(span), _failure)
+        """Read ``span``, of any alignment. Raises ProbeError, or MemoryFault where the bus refuses."""
+        return self._guarded(lambda: self._read(span), lambda error: _failure(error, span.start))
 
     def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
         """Reset and halt the core, erase the pages of ``erase``, program ``segments``; see Programmer.
 
         Raises PlanError before anything is touched when ``erase`` is not whole pages, or segments overlap or lie
-        outside the flash; DutError when the flash refuses; ProbeError when the connection is lost.
+        outside the flash; FlashRefused when the flash refuses; ProbeError when the connection is lost.
         """
         pages = self._erase_pages(erase)
         contents = self._page_contents(segments)
@@ -290,20 +290,18 @@ def _connect_failure(error: Exception) -> LorafabError:
     )
 
 
-def _failure(error: Exception) -> LorafabError:
+def _failure(error: Exception, near: int = 0) -> LorafabError:
+    """``near`` is where the access began, for a fault that does not say its address."""
     from pyocd.core import exceptions
 
     if isinstance(error, exceptions.TransferFaultError):
-        return DutError(
-            f"the chip's memory at {_place(error.fault_address)} cannot be accessed, wanted no bus fault (damaged, or "
-            f"protected against reading); {RESEAT}"
-        )
+        return MemoryFault(near if error.fault_address is None else error.fault_address)
     if isinstance(error, exceptions.FlashEraseFailure):
-        return DutError(f"the flash could not be erased{_where(error)}, wanted success; {RESEAT}")
+        return FlashRefused(f"the flash could not be erased{_where(error)}, wanted success; {RESEAT}")
     if isinstance(error, exceptions.FlashProgramFailure):
-        return DutError(f"the flash could not be programmed{_where(error)}, wanted success; {RESEAT}")
+        return FlashRefused(f"the flash could not be programmed{_where(error)}, wanted success; {RESEAT}")
     if isinstance(error, exceptions.FlashFailure):
-        return DutError(f"the flash controller does not work{_where(error)}, wanted it to open; {RESEAT}")
+        return FlashRefused(f"the flash controller does not work{_where(error)}, wanted it to open; {RESEAT}")
     return ProbeError(
         f"the connection to the chip was lost ({type(error).__name__}), wanted it to hold; check the probe's cable "
         "and the contact of the needles, then repeat"
@@ -318,6 +316,17 @@ def _where(error: Any) -> str:
 
 def _place(address: int | None) -> str:
     return "an unnamed address" if address is None else f"{address:#010x}"
+
+
+def list_probes() -> list[dict[str, str]]:
+    """Debug probes that pyOCD sees: id, vendor and product."""
+    from pyocd.probe.aggregator import DebugProbeAggregator
+
+    aggregator: Any = DebugProbeAggregator
+    return [
+        {"id": probe.unique_id, "vendor": probe.vendor_name, "product": probe.product_name}
+        for probe in aggregator.get_all_connected_probes()
+    ]
 
 
 def _silence_traces() -> None:

@@ -24,10 +24,10 @@ class CounterCheck:
 def read_counters(programmer: Programmer, memory: MemoryMap) -> endnode.Counters:
     """Read and decode the region through the probe. Raises NvmDamaged."""
     reading = read_torn(programmer, memory.nvm, memory.word_size)
-    decoded = endnode.decode(reading.data)
+    decoded = endnode.decode(reading.data, {word.start - memory.nvm.start for word in reading.torn})
     if decoded.counters is None:
         raise NvmDamaged(
-            f"the NVM region ({memory.nvm}) holds {decoded.damaged_records} damaged records and no valid one, "
+            f"the NVM region ({memory.nvm}) holds {decoded.bad_records} damaged records and no valid one, "
             "so its DevNonce is unknown and may repeat; set this board aside"
         )
     return decoded.counters

@@ -136,9 +136,9 @@ class BoardFile:
         place = _place(index)
         return self._map[place : place + WORD_SIZE]
 
-    def state(self, index: int) -> State:
-        """What the double word went through."""
-        return State(self._map[_STATES + index])
+    def state(self, index: int) -> int:
+        """What the double word went through, a value of :class:`State`."""
+        return self._map[_STATES + index]
 
     def bad_words(self) -> list[int]:
         """Numbers of the double words whose ECC does not fit their data."""

@@ -108,6 +108,7 @@ class Cpu:
         self._muted = False
         self._executing = False
         self._postponed: list[Callable[[], None]] = []
+        self._stale: dict[int, tuple[int, int]] = {}  # by memory (16 MiB each): span changed since the last run
         self.io_accesses = 0
         self._install()
 
@@ -137,8 +138,9 @@ class Cpu:
         self._uc.reg_write(register, value)
 
     def forget_code(self, start: int, size: int) -> None:
-        """Memory was changed from outside: translated code of the span is stale."""
-        self._between_runs(lambda: self._forget(start, size))
+        """Memory was changed from outside: translated code of the span is stale (thrown away before the next run)."""
+        low, high = self._stale.get(start >> 24, (start, start))
+        self._stale[start >> 24] = (min(low, start), max(high, start + size))
 
     def _between_runs(self, action: Callable[[], None]) -> None:
         """Translated code and hooks must not be taken away under unicorn's feet: it crashes within a hook."""
@@ -147,13 +149,19 @@ class Cpu:
         else:
             action()
 
-    def _forget(self, start: int, size: int) -> None:
-        self._uc.ctl_remove_cache(start, start + size)
-        for address in [a for a in self._wfi_hooks if start <= a < start + size]:
-            self._uc.hook_del(self._wfi_hooks.pop(address))
+    def _forget_stale(self) -> None:
+        for start, end in self._stale.values():
+            self._uc.ctl_remove_cache(start, end)
+            for address in [a for a in self._wfi_hooks if start <= a < end]:
+                self._uc.hook_del(self._wfi_hooks.pop(address))
+        self._stale.clear()
 
     def set_breakpoints(self, addresses: Iterable[int]) -> None:
         """Stop before the instructions at ``addresses``; replaces the earlier set."""
+        wanted = tuple(addresses)
+        self._between_runs(lambda: self._hook_breakpoints(wanted))
+
+    def _hook_breakpoints(self, addresses: tuple[int, ...]) -> None:
         for handle in self._breakpoints.values():
             self._uc.hook_del(handle)
         self._breakpoints = {
@@ -188,6 +196,8 @@ class Cpu:
         """Execute up to ``count`` instructions from PC; ``muted`` passes over breakpoints and watched words."""
         self._stop, self._wfi_at, self.io_accesses, self._muted = None, None, 0, muted
         error = None
+        if self._stale:
+            self._forget_stale()
         self._executing = True
         try:
             self._uc.emu_start(self.get(PC) | 1, _NEVER, 0, count)

@@ -234,7 +234,7 @@ class Flash(WordRegisters):
     def settle(self) -> None:
         """Show the array's true contents where a store has landed in the core's view."""
         while self._touched:
-            self._show(self._touched.pop(), 1)
+            self._copy(self._touched.pop(), 1)
 
     def _start_program(self, index: int, data: bytes) -> None:
         state, blank = self._file.state(index), b"\xff" * WORD_SIZE
@@ -339,16 +339,10 @@ class Flash(WordRegisters):
                 self._file.force_bits(index, clear, set_)
 
     def _show(self, first: int, count: int) -> None:
-        """Copy double words from the file to the core's view and keep the set of bad ones."""
+        """Make a finished operation visible: contents, translated code, set of bad double words."""
         if not count:
             return
-        if first < 0 or first >= DOUBLE_WORDS:
-            self._show_system()
-        else:
-            start, size = first * WORD_SIZE, count * WORD_SIZE
-            self.array[start : start + size] = self._file.flash(start, size)
-        if first < 0:
-            return
+        self._copy(first, count)
         self._listener.contents_changed(self._address(first), count * WORD_SIZE)
         bad = {i for i in range(first, first + count) if self._file.state(i) == State.ECC_BAD}
         if bad or self.bad_words:
@@ -356,6 +350,14 @@ class Flash(WordRegisters):
             if now != self.bad_words:
                 self.bad_words = now
                 self._listener.bad_words_changed()
+
+    def _copy(self, first: int, count: int) -> None:
+        """Double words from the file to the core's view."""
+        if first < 0 or first >= DOUBLE_WORDS:
+            self._show_system()
+        else:
+            start, size = first * WORD_SIZE, count * WORD_SIZE
+            self.array[start : start + size] = self._file.flash(start, size)
 
     def _show_system(self) -> None:
         self.system[:] = self._rom

@@ -13,7 +13,7 @@ from pyocd.flash.flash import Flash
 
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
-from lorafab.errors import ConfigError, DutError, LorafabError, PlanError, ProbeError, WrongChip
+from lorafab.errors import ConfigError, DutError, FlashRefused, LorafabError, MemoryFault, PlanError, ProbeError, WrongChip
 from lorafab.interfaces import Programmer
 
 exceptions: Any = pyocd_exceptions  # their constructors carry no annotations
@@ -333,10 +333,10 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         (exceptions.TransferTimeoutError("WAIT"), ProbeError, "TransferTimeoutError"),
         (exceptions.TransferError("no ack"), ProbeError, "check the probe's cable"),
         (OSError(19, "No such device"), ProbeError, "check the probe's cable"),
-        (exceptions.TransferFaultError(fault_address=0x20001000), DutError, "0x20001000"),
-        (exceptions.FlashEraseFailure("x", address=START, result_code=0x10), DutError, "0x08000000 .result 0x10"),
-        (exceptions.FlashProgramFailure("x", address=START, result_code=8), DutError, "programmed at 0x08000000"),
-        (exceptions.FlashFailure("x", result_code=0x1000000), DutError, "0x1000000"),
+        (exceptions.TransferFaultError(fault_address=0x20001000), MemoryFault, "0x20001000"),
+        (exceptions.FlashEraseFailure("x", address=START, result_code=0x10), FlashRefused, "0x08000000 .result 0x10"),
+        (exceptions.FlashProgramFailure("x", address=START, result_code=8), FlashRefused, "programmed at 0x08000000"),
+        (exceptions.FlashFailure("x", result_code=0x1000000), FlashRefused, "0x1000000"),
     ],
 )
 def test_failures_name_the_culprit_and_carry_no_key(

@@ -14,9 +14,12 @@ most the record that was being written. When a page is full the other one is era
 
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 RECORD_SIZE = 32
+WORD_SIZE = 8  # the flash programs double words
+ERASED = b"\xff"
 MAGIC = b"LFNV"
 _LAYOUT = struct.Struct("<4sIHHIIIII")
 
@@ -39,36 +42,47 @@ FRESH = Counters(dev_nonce=0, join_nonce=0, fcnt_up=0, fcnt_down=0xFFFFFFFF, seq
 
 @dataclass(frozen=True)
 class NvmReading:
-    """The region decoded: ``counters`` is None only when nothing valid is left although something was written."""
+    """The region decoded."""
 
     counters: Counters | None
+    """None when complete records are there and none can be read: the DevNonce is then unknown."""
     valid_records: int
-    damaged_records: int
+    torn_records: int
+    """Writes that did not come to their end: never acknowledged, so nothing is lost with them."""
+    bad_records: int
+    """Complete, but no record."""
 
     @property
     def fresh(self) -> bool:
         """Whether the region was never written."""
-        return self.valid_records == 0 and self.damaged_records == 0
+        return not (self.valid_records or self.torn_records or self.bad_records)
 
 
-def decode(region: bytes) -> NvmReading:
-    """Read the whole region (a multiple of 32 bytes)."""
+def decode(region: bytes, torn_words: Collection[int] = ()) -> NvmReading:
+    """Read the whole region (a multiple of 32 bytes).
+
+    ``torn_words`` are the offsets of words that the bus refused to read (ECC). The rules are those of the firmware
+    (``firmware/endnode-wle5/src/nvm.c``): a record is torn when its last double word is erased or unreadable.
+    """
     newest: Counters | None = None
-    valid = damaged = 0
+    valid = torn = bad = 0
     for offset in range(0, len(region) - RECORD_SIZE + 1, RECORD_SIZE):
         slot = region[offset : offset + RECORD_SIZE]
-        if slot == b"\xff" * RECORD_SIZE:
+        damaged = [word for word in range(offset, offset + RECORD_SIZE, WORD_SIZE) if word in torn_words]
+        if not damaged and slot == ERASED * RECORD_SIZE:
             continue
-        counters = _decode_record(slot)
-        if counters is None:
-            damaged += 1
-            continue
-        valid += 1
-        if newest is None or counters.sequence > newest.sequence:
-            newest = counters
-    if valid == damaged == 0:
+        counters = None if damaged else _decode_record(slot)
+        if counters is not None:
+            valid += 1
+            if newest is None or counters.sequence > newest.sequence:
+                newest = counters
+        elif slot[-WORD_SIZE:] == ERASED * WORD_SIZE or offset + RECORD_SIZE - WORD_SIZE in damaged:
+            torn += 1
+        else:
+            bad += 1
+    if valid == bad == 0:
         newest = FRESH
-    return NvmReading(newest, valid, damaged)
+    return NvmReading(newest, valid, torn, bad)
 
 
 def _decode_record(slot: bytes) -> Counters | None:
