@@ -77,7 +77,7 @@ def journal_state(data: Path) -> str:
 
 def check_all(data: Path, boards: list[Path]) -> list[str]:
     """Everything that must hold however the runs ended."""
-    problems = TinyLedger.open(data, SystemClock(), read_only=True).check()
+    problems = TinyLedger.open(data, SystemClock()).check()
     list(RecordStore(data).all_runs())  # raises at a file that does not parse
     ledger = TinyLedger.open(data, SystemClock(), read_only=True)
     private = load_private(demo_paths(data)[0], None)

@@ -70,11 +70,6 @@ def _watch_words() -> None:
     Board.open = classmethod(open_and_watch)  # type: ignore[assignment,method-assign]
 
 
-def pytest_configure() -> None:
-    """Watch the virtual flash."""
-    _watch_words()
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Any:
     """Time the steps, and start the fuse of a random kill."""
@@ -95,6 +90,7 @@ def _save() -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main() -> Any:
     """Outermost: the record, the ledger and the report are counted too."""
+    _watch_words()
     result = yield
     _save()
     return result

@@ -152,7 +152,9 @@ def _lot_list(options: argparse.Namespace) -> object:
     from lorafab.config.load import load_lot, lot_names
 
     lots = [load_lot(options.root, name) for name in lot_names(options.root)]
-    return [{"lot": lot.lot, "product": lot.product, "kind": lot.kind, "quantity": lot.dev_eui.quantity} for lot in lots]
+    return [
+        {"lot": lot.lot, "product": lot.product, "kind": lot.kind, "quantity": lot.dev_eui.quantity} for lot in lots
+    ]
 
 
 # --- ledger and vault ---
@@ -165,19 +167,14 @@ def _data(options: argparse.Namespace) -> Path:
 
 def _ledger_or_none(options: argparse.Namespace) -> Any:
     """A lot's labels can be shown before there is a ledger."""
+    return _ledger(options) if (_data(options) / "ledger").exists() else None
+
+
+def _ledger(options: argparse.Namespace, *, read_only: bool = True) -> Any:
     from lorafab.drivers.clock import SystemClock
     from lorafab.stores.ledger import TinyLedger
 
-    if not (_data(options) / "ledger").exists():
-        return None
-    return TinyLedger.open(_data(options), SystemClock(), read_only=True)
-
-
-def _ledger(options: argparse.Namespace) -> Any:
-    from lorafab.drivers.clock import SystemClock
-    from lorafab.stores.ledger import TinyLedger
-
-    return TinyLedger.open(_data(options), SystemClock(), read_only=True)
+    return TinyLedger.open(_data(options), SystemClock(), read_only=read_only)
 
 
 def _ledger_init(options: argparse.Namespace) -> object:
@@ -206,7 +203,8 @@ def _ledger_list(options: argparse.Namespace) -> object:
 
 
 def _ledger_check(options: argparse.Namespace) -> object:
-    ledger = _ledger(options)
+    # Writable: a change that a kill cut short is completed first, as the next run would do.
+    ledger = _ledger(options, read_only=False)
     problems = ledger.check()
     if problems:
         raise LedgerError("; ".join(problems))
@@ -226,7 +224,9 @@ def _ask_new_passphrase() -> bytes:
     try:
         first, second = (getpass.getpass(text) for text in ("Passphrase of the private half: ", "Once more: "))
     except (EOFError, OSError):
-        raise UsageError("there is no terminal to ask for a passphrase; run it in one, or give --no-passphrase") from None
+        raise UsageError(
+            "there is no terminal to ask for a passphrase; use one, or give --no-passphrase"
+        ) from None
     if not first or first != second:
         raise UsageError("the two passphrases differ or are empty; nothing was made, start again")
     return first.encode()

@@ -1,4 +1,4 @@
-"""Stand-ins for a board and the tools around it: no emulator, no probe, no port. They refuse what the real ones refuse."""
+"""Stand-ins for a board and the tools around it: no emulator, no probe, no port. They refuse what real ones refuse."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -115,7 +115,9 @@ def test_imports_point_down() -> None:
         ("run.x", "from tinydb import TinyDB"),
     ],
 )
-def test_the_walk_finds_what_it_forbids(tmp_path: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_walk_finds_what_it_forbids(
+    tmp_path: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rule itself is tested: a rule that cannot fail protects nothing."""
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     path = tmp_path / "x.py"

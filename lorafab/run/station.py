@@ -121,9 +121,7 @@ def open_vault(config: LineConfig, root: Path, data: Path) -> Vault:
 def unused_labels(lot: LotConfig, ledger: TinyLedger | None, count: int) -> list[str]:
     """Up to ``count`` labels that the lot would accept and nobody used, lowest first."""
     free = (
-        index
-        for index in range(lot.dev_eui.quantity)
-        if ledger is None or not ledger.is_used(_dev_eui(lot, index))
+        index for index in range(lot.dev_eui.quantity) if ledger is None or not ledger.is_used(_dev_eui(lot, index))
     )
     return [lot.label_text(index) for _, index in zip(range(count), free, strict=False)]
 

@@ -59,7 +59,7 @@ class Shell:
         raw = self._link.read_line(self._timeout_s)
         if raw is None:
             raise LinkSilent(
-                f"the board said nothing for {self._timeout_s:g} s after {command}; "
-                "check the contacts of the serial line, repeat once, then set it aside"
+                f"the board sent no line for {self._timeout_s:g} s after {command}; "
+                "check the contacts of the serial line and its baud rate, repeat once, then set it aside"
             )
         return raw.decode("ascii", "backslashreplace").strip()

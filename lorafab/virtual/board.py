@@ -326,7 +326,7 @@ def _system_memory(uid96: bytes, faults: FaultPlan) -> bytes:
     """System memory as read: boot loader (not part of this model: 0xFF), identity, option bytes (0xFF)."""
     image = bytearray(b"\xff" * profile.SYSTEM_SIZE)
     size_kib = profile.FLASH_SIZE // 1024 if faults.flash_size is None else faults.flash_size
-    # UID64: unique number, then device id 0x15 and the company id 0080E1 (RM0453 42.1.4; number from the UID96)
+    # UID64: unique number, then device id 0x15 and the company id 0080E1 (as parts show it; number from the UID96)
     uid64 = uid96[8:12] + struct.pack("<I", 0x0080_E115)
     for address, data in (
         (profile.UID64_ADDRESS, uid64),

@@ -177,7 +177,7 @@ class Core:
         self.clock.advance_to(self.clock.now_ns + cycles * NS_PER_S // self._hclk_hz())
 
     def _handle(self, stop: Stop) -> None:
-        if stop.why is Why.COUNT:
+        if stop.why in (Why.COUNT, Why.WOKEN):
             return
         if stop.why is Why.WFI:
             self.sleeping = True

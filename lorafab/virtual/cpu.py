@@ -39,6 +39,9 @@ SP, LR, PC, XPSR = arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC, arm.
 MSP, PSP, CONTROL = arm.UC_ARM_REG_MSP, arm.UC_ARM_REG_PSP, arm.UC_ARM_REG_CONTROL
 PRIMASK, BASEPRI, FAULTMASK = arm.UC_ARM_REG_PRIMASK, arm.UC_ARM_REG_BASEPRI, arm.UC_ARM_REG_FAULTMASK
 
+_PRIVILEGED = {MSP, PSP, PRIMASK, BASEPRI, FAULTMASK}
+_SOME_HANDLER = 3
+_THUMB = 1 << 24
 _NEVER = 0xF000_0001  # an end address that no program reaches
 _WFI, _WFI_WIDE = b"\x30\xbf", b"\xaf\xf3\x03\x80"
 _IO_SPANS = ((0x4000_0000, 0x2000_0000), (0xE000_0000, 0x10_0000))  # peripherals; private peripheral bus
@@ -50,6 +53,7 @@ class Why(Enum):
 
     COUNT = auto()  # the instructions are used up, or a polling read let time jump
     WFI = auto()
+    WOKEN = auto()  # a WFI that ended at once
     SVC = auto()
     BKPT = auto()
     BREAKPOINT = auto()
@@ -71,7 +75,7 @@ class Stop:
     write: bool = False
 
 
-_COUNT, _WFI_STOP = Stop(Why.COUNT), Stop(Why.WFI)
+_COUNT, _WFI_STOP, _WOKEN = Stop(Why.COUNT), Stop(Why.WFI), Stop(Why.WOKEN)
 # numbers that unicorn hands to interrupt hooks (QEMU, target/arm/cpu.h, EXCP_*)
 _INTERRUPTS = {
     2: Why.SVC,
@@ -130,7 +134,17 @@ class Cpu:
 
     def get(self, register: int) -> int:
         """Value of a register (constants of this module)."""
+        if register in _PRIVILEGED and self._uc.reg_read(CONTROL) & 1:
+            return self._get_privileged(register)
         value: int = self._uc.reg_read(register)
+        return value
+
+    def _get_privileged(self, register: int) -> int:
+        """Unicorn hides these from unprivileged thread mode; in a handler it shows them."""
+        xpsr = self._uc.reg_read(XPSR)
+        self._uc.reg_write(XPSR, xpsr | _SOME_HANDLER)
+        value: int = self._uc.reg_read(register)
+        self._uc.reg_write(XPSR, xpsr)
         return value
 
     def put(self, register: int, value: int) -> None:
@@ -198,6 +212,7 @@ class Cpu:
         error = None
         if self._stale:
             self._forget_stale()
+        self._run_postponed()  # some may be left when a signal's exception ended the run before
         self._executing = True
         try:
             self._uc.emu_start(self.get(PC) | 1, _NEVER, 0, count)
@@ -205,14 +220,19 @@ class Cpu:
             error = failure
         finally:
             self._executing = False
-        while self._postponed:
-            self._postponed.pop(0)()
+        self._run_postponed()
         if self._stop is not None:
             return self._stop
         pc = self.get(PC)
         if error is not None:
+            if not self._uc.reg_read(XPSR) & _THUMB:
+                return Stop(Why.INVALID_STATE, pc)
             return _explain(error, pc)
         return self._sleep_or_count(pc)
+
+    def _run_postponed(self) -> None:
+        while self._postponed:
+            self._postponed.pop(0)()
 
     def _sleep_or_count(self, pc: int) -> Stop:
         """Unicorn leaves at WFI without a word. PC behind a WFI may also be a branch target, hence the exact hook.
@@ -221,12 +241,14 @@ class Cpu:
         """
         if self._wfi_at is not None:
             return _WFI_STOP if pc - self._wfi_at in (2, 4) else _COUNT
+        stop = _COUNT
         for code in (_WFI, _WFI_WIDE):
             at = pc - len(code)
             if at not in self._wfi_hooks and self._code(at, len(code)) == code:
                 self._wfi_hooks[at] = self._uc.hook_add(UC_HOOK_CODE, self._on_wfi, None, at, at)
                 self._uc.ctl_remove_cache(at, at + len(code))
-        return _COUNT
+                stop = _WOKEN
+        return stop
 
     def _code(self, address: int, size: int) -> bytes:
         for base, buffer in self._buffers.items():

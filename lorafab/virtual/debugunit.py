@@ -216,10 +216,10 @@ class DebugUnit:
         elif number == 18:
             cpu.put(regs.PSP, value & ~3)
         elif number == 20:
-            cpu.put(regs.CONTROL, value >> 24 & 3)
             cpu.put(regs.FAULTMASK, value >> 16 & 1)
             cpu.put(regs.BASEPRI, value >> 8 & 0xFF)
             cpu.put(regs.PRIMASK, value & 1)
+            cpu.put(regs.CONTROL, value >> 24 & 3)  # last: it may take the privilege to set the others away
 
 
 _REGISTERS = (*regs.GENERAL, regs.SP, regs.LR, regs.PC, regs.XPSR, regs.MSP)

@@ -60,6 +60,7 @@ class Exceptions:
         self.state = FaultState()
         self._nvic.reset()
         self.locked_up, self.last_taken = False, 0
+        self._cpu.put(regs.XPSR, XPSR_T | HARD_FAULT)  # privileged, or unicorn ignores some of what follows
         for register in (*regs.GENERAL, regs.CONTROL, regs.PRIMASK, regs.BASEPRI, regs.FAULTMASK):
             self._cpu.put(register, 0)
         self._cpu.put(regs.XPSR, XPSR_T)

@@ -1,9 +1,12 @@
 """The flash controller: what may be programmed and erased, how long it takes, and what a torn double word does.
 
-Register offsets and bits: CMSIS header ``stm32wle5xx.h`` (FLASH_TypeDef and FLASH_*_Pos). Rules: RM0453 section 4
-(same text as RM0461 3.3.6 to 3.3.8). Modelled: key unlock, double-word program, page and mass erase, OTP, write
-protection as stored, ECC double errors, EOP only with EOPIE. Not modelled, and answered visibly: fast row
-programming and programming of option bytes (a bus fault and a complaint). Stuck bits act after the ECC decoder.
+Register offsets and bits: CMSIS header ``stm32wle5xx.h`` (FLASH_TypeDef and FLASH_*_Pos). Rules: RM0461, flash
+chapter (3.3.8 programming), the HAL driver ``stm32wlxx_hal_flash.c``, and what users report of parts.
+
+Modelled: key unlock, double-word program, page and mass erase, OTP, write protection as stored, ECC double errors,
+EOP only with EOPIE. Not modelled, and answered visibly: fast row programming and programming of option bytes (a bus
+fault and a complaint). Code that runs from flash stands still during an operation; code in RAM that only reads data
+from flash does not. Stuck bits act after the ECC decoder.
 
 Choices where the manual is silent (unverified): a double word whose ECC is bad can only be erased; a debugger's read
 of one ends in a bus fault; a system reset during an operation tears it like a power cut.
@@ -35,7 +38,7 @@ from lorafab.virtual.profile import (
     WORD_SIZE,
 )
 
-KEYS = (0x4567_0123, 0xCDEF_89AB)  # RM0453 4.3.6
+KEYS = (0x4567_0123, 0xCDEF_89AB)  # HAL, stm32wlxx_hal_flash.h: FLASH_KEY1, FLASH_KEY2
 _ACR, _KEYR, _OPTKEYR, _SR, _CR, _ECCR, _OPTR = 0x00, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x20
 _WRP1AR, _WRP1BR = 0x2C, 0x30
 _PCROP = {0x24: 0xFF, 0x28: 0x8000_0000, 0x34: 0xFF, 0x38: 0x0}  # no area: start after end (values unverified)
@@ -99,7 +102,7 @@ class Flash(WordRegisters):
         self.power_on()
 
     def power_on(self) -> None:
-        """Registers after power-on reset; ACR.EMPTY is evaluated here only (RM0453 4.3, 2.3)."""
+        """Registers after power-on reset; ACR.EMPTY is evaluated here only (RM0461, p. 70)."""
         self.reset()
         if self._file.state(0) == State.ERASED:
             self._acr |= _ACR_EMPTY
@@ -199,7 +202,7 @@ class Flash(WordRegisters):
 
     def _fail(self, error: int) -> None:
         self._latch = None
-        self._sr |= error | (SR_OPERR if self._cr & _CR_ERRIE else 0)  # OPERR needs ERRIE (RM0453 4.7.4)
+        self._sr |= error | (SR_OPERR if self._cr & _CR_ERRIE else 0)  # OPERR needs ERRIE (unverified)
         self._update_irq()
 
     # operations
@@ -242,7 +245,7 @@ class Flash(WordRegisters):
         if index < 0 or self._protected(index * WORD_SIZE // PAGE_SIZE):
             self._fail(SR_WRPERR)
         elif state == State.ECC_BAD or (state == State.PROGRAMMED and not zeroing):
-            self._fail(SR_PROGERR)  # programmed with all ones counts as programmed (RM0453 4.3.8, and seen on parts)
+            self._fail(SR_PROGERR)  # programmed with all ones counts as programmed (seen on parts)
         else:
             self._tell(index)
             self._file.begin_program(index, data)

@@ -73,6 +73,9 @@ class FreeRun:
             needed_s = _SERIAL_SILENT_S if board.uart.active else _DEBUGGER_SILENT_S
             if silent_s < needed_s:
                 return needed_s - silent_s
+            # It may set the core going at any time, and says nothing to this thread when it does.
+            wait_s = self._live()
+            return _DEBUGGER_SILENT_S if wait_s is None else wait_s
         return self._live()
 
     def _live(self) -> float | None:

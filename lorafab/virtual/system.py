@@ -53,8 +53,8 @@ class Rcc(RegisterFile):
     def __init__(self, clock_changed: Callable[[], None]) -> None:
         """``clock_changed`` is called whenever :attr:`hclk_hz` may be another."""
         self._changed = clock_changed
-        # RCC_CR 0x61: MSI on, range 6 (4 MHz); CFGR: the prescalers are ready (RM0453 7.4; bits unverified)
-        super().__init__(RCC_BASE, _RCC_REGISTERS, {_RCC_CR: 0x63, _RCC_CFGR: 0x0007_0000, _RCC_PLLCFGR: 0x2204_0100})
+        # RCC_CR 0x63: MSI on, range 6 (4 MHz); CFGR: the prescalers are ready (LL_RCC_DeInit)
+        super().__init__(RCC_BASE, _RCC_REGISTERS, {_RCC_CR: 0x63, _RCC_CFGR: 0x0007_0000, _RCC_PLLCFGR: 0x2204_1000})
         self.note_reset(RESET_BY_POWER)
 
     def reset(self) -> None:
@@ -87,7 +87,7 @@ class Rcc(RegisterFile):
         config = self.values[_RCC_CFGR]
         self.values[_RCC_CR] = control
         self.values[_RCC_CFGR] = config & ~0xC | (config & 3) << 2 | 0x0007_0000
-        self.values[_RCC_EXTCFGR] = self.values[_RCC_EXTCFGR] & 0xFFFF | 1 << 16
+        self.values[_RCC_EXTCFGR] = self.values[_RCC_EXTCFGR] & 0xFFFF | 3 << 16
         self.hclk_hz = max(self._sysclk_hz() // _divider(config >> 4 & 0xF), 1)
         self._changed()
 
@@ -105,7 +105,7 @@ class Rcc(RegisterFile):
 
 
 def _divider(hpre: int) -> int:
-    """AHB prescaler of RCC_CFGR.HPRE (RM0453 7.4.3: 0xxx 1, then 2 to 512; 1, 2, 5, 6 and 7 are 3, 5, 6, 10, 32)."""
+    """AHB prescaler of RCC_CFGR.HPRE (system_stm32wlxx.c, AHBPrescTable)."""
     odd = {1: 3, 2: 5, 5: 6, 6: 10, 7: 32}
     return odd.get(hpre, 1) if hpre < 8 else (2, 4, 8, 16, 64, 128, 256, 512)[hpre - 8]
 
@@ -114,7 +114,7 @@ class Gpio(RegisterFile):
     """A port whose pins follow its outputs; BSRR and BRR act on ODR, and IDR shows ODR."""
 
     def __init__(self, base: int) -> None:
-        super().__init__(base, set(range(0, 0x2C, 4)), {0: 0xFFFF_FFFF})  # all pins analog (RM0453 10.4.1)
+        super().__init__(base, set(range(0, 0x2C, 4)), {0: 0xFFFF_FFFF})  # all pins analog (unverified)
 
     def read_word(self, offset: int) -> int:
         """Read; IDR shows the driven levels."""
@@ -123,7 +123,7 @@ class Gpio(RegisterFile):
         return super().read_word(0x14 if offset == 0x10 else offset)
 
     def write_word(self, offset: int, value: int) -> None:
-        """Write; BSRR sets before it resets, as the header's RM text says of equal bits."""
+        """Write; where BSRR sets and resets one bit, setting wins."""
         if offset == 0x18:
             value = (self.values[0x14] & ~(value >> 16) | value) & 0xFFFF
             offset = 0x14

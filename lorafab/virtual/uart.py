@@ -20,7 +20,7 @@ _UE, _RE, _TE, _RXNEIE, _TCIE, _TXEIE, _OVER8, _FIFOEN = 1, 4, 8, 1 << 5, 1 << 6
 _EIE = 1  # CR3: error interrupt enable
 _OVRDIS = 1 << 12  # CR3
 _ORE, _RXNE, _TC, _TXE, _BUSY, _TEACK, _REACK = 1 << 3, 1 << 5, 1 << 6, 1 << 7, 1 << 16, 1 << 21, 1 << 22
-_PRESCALERS = (1, 2, 4, 6, 8, 10, 12, 16, 32, 64, 128, 256)  # RM0453, USART_PRESC
+_PRESCALERS = (1, 2, 4, 6, 8, 10, 12, 16, 32, 64, 128, 256)  # HAL, stm32wlxx_hal_uart.c: UARTPrescTable
 _FRAME_BITS = 10  # 8N1
 _GARBAGE = 0xA5  # what a damaged line does to every byte (fault plan uart=garbage)
 
@@ -92,7 +92,7 @@ class Usart(WordRegisters):
         byte = self._line.popleft()
         if self._registers[_CR1] & (_UE | _RE) == _UE | _RE:
             if self._isr & _RXNE and not self._registers[_CR3] & _OVRDIS:
-                self._isr |= _ORE  # the old byte stays, the new one is lost (RM0453, overrun error)
+                self._isr |= _ORE  # the old byte stays, the new one is lost (overrun error)
             else:
                 self._rdr = byte
                 self._isr |= _RXNE

@@ -13,7 +13,16 @@ from pyocd.flash.flash import Flash
 
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
-from lorafab.errors import ConfigError, DutError, FlashRefused, LorafabError, MemoryFault, PlanError, ProbeError, WrongChip
+from lorafab.errors import (
+    ConfigError,
+    DutError,
+    FlashRefused,
+    LorafabError,
+    MemoryFault,
+    PlanError,
+    ProbeError,
+    WrongChip,
+)
 from lorafab.interfaces import Programmer
 
 exceptions: Any = pyocd_exceptions  # their constructors carry no annotations
