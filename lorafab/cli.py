@@ -224,9 +224,7 @@ def _ask_new_passphrase() -> bytes:
     try:
         first, second = (getpass.getpass(text) for text in ("Passphrase of the private half: ", "Once more: "))
     except (EOFError, OSError):
-        raise UsageError(
-            "there is no terminal to ask for a passphrase; use one, or give --no-passphrase"
-        ) from None
+        raise UsageError("there is no terminal to ask for a passphrase; use one, or give --no-passphrase") from None
     if not first or first != second:
         raise UsageError("the two passphrases differ or are empty; nothing was made, start again")
     return first.encode()

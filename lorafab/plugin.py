@@ -4,9 +4,10 @@ Options, fixtures, and the door between pytest and a run. What happens during th
 There is no pytest entry point: `-p lorafab.plugin` stands in addopts (docs/decisions/0002-plugin-loading.md).
 """
 
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import pytest
 
@@ -23,7 +24,7 @@ from lorafab.run.run import Run
 from lorafab.run.session import Session
 from lorafab.run.signals import Signals
 from lorafab.run.station import Options, Station
-from lorafab.screen import show_verdict
+from lorafab.screen import LastingOutput, show_verdict
 from lorafab.steps.identity import Assignment
 from lorafab.steps.shell import Shell
 
@@ -79,6 +80,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     """Wrap everything: what follows the yield runs after the summary, the JUnit file and all finalizers."""
     if not _is_run(config):
         return (yield)
+    # Before pytest's terminal reporter takes hold of it.
+    output = LastingOutput(sys.stdout)
+    sys.stdout = cast(TextIO, output)
     session = config.stash[_SESSION] = Session()
     signals = Signals(session)
     config.pluginmanager.register(Production(session, signals), "lorafab-production")
@@ -91,7 +95,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
             session.blame_error(error)
         with signals.held():
             session.end()
-    show_verdict(session)
+    sys.stdout = cast(TextIO, output)  # pytest's capture has put the bare one back
+    show_verdict(session, output)
     return session.verdict.status
 
 

@@ -2,10 +2,11 @@
 
 import os
 import shutil
-import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final, TextIO
 
 import pytest
 
@@ -103,17 +104,40 @@ class Screen:
             self._config.option.no_summary = False
 
 
-def show_verdict(session: Session) -> None:
-    """Print the verdict so that it can be read from two metres, and the contract's line as the last one.
+class LastingOutput:
+    """Standard output that may be closed by whoever reads it (`| head -1`) without ending the run."""
 
-    A closed standard output does not change the verdict.
-    """
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    try:
-        print("\n".join(verdict_lines(session, colour=colour, width=shutil.get_terminal_size().columns)), flush=True)
-    except (OSError, ValueError):
-        # Python would complain again when it flushes at exit, and change the exit status.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text when nobody reads any more."""
+        with self._lasting():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what waits."""
+        with self._lasting():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            # From here on into nothing; Python's own flush at exit would fail too, and change the exit status.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def show_verdict(session: Session, output: LastingOutput) -> None:
+    """Print the verdict so that it can be read from two metres, and the contract's line as the last one."""
+    colour = output.isatty() and "NO_COLOR" not in os.environ
+    output.write("\n".join(verdict_lines(session, colour=colour, width=shutil.get_terminal_size().columns)) + "\n")
+    output.flush()
 
 
 def verdict_lines(session: Session, *, colour: bool, width: int) -> list[str]:

@@ -60,7 +60,7 @@ class Line:
         """A label of the lot."""
         return load_station(self.root, "sim").lot.label_text(number)
 
-    def open_station(self, config: object, root: Path, data: Path, options: Options) -> Station:
+    def open_station(self, config: object, root: Path, data: Path, options: Options, clock: object) -> Station:
         """What run.station.open_station does, with fakes in the drivers' places."""
         line = load_station(root, "sim")
         label = options.label or self.scan or self.label()
@@ -95,7 +95,7 @@ class Line:
     def produce(self, *arguments: str) -> Outcome:
         """Run one board."""
         before = {record.run for record in RecordStore(self.root / "data").all_runs()}
-        result = self.pytester.runpytest_inprocess("--station=sim", *arguments)
+        result = self.pytester.runpytest_inprocess("--station=sim", *arguments, no_reraise_ctrlc=True)
         made = [record for record in RecordStore(self.root / "data").all_runs() if record.run not in before]
         last = [record for record in made if record.verdict != "INTERRUPTED"]
         return Outcome(int(result.ret), result.stdout.str(), result.stderr.str(), last[0] if last else None)
@@ -459,7 +459,7 @@ def test_an_unknown_key_is_a_usage_error_with_file_and_line(line: Line) -> None:
     result = line.pytester.runpytest_inprocess("--station=sim")
     text = result.stdout.str()
     assert result.ret == 4
-    assert "stations/sim.yaml:8" in text
+    assert "stations/sim.yaml:9" in text
     assert "bawd" in text
     assert "baud" in text
 
@@ -528,7 +528,7 @@ def test_a_swallowed_signal_still_aborts(line: Line) -> None:
 def test_a_killed_run_is_recorded_as_interrupted_by_the_next_one(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal that nobody closed becomes an attempt, with its steps, and the board's rerun passes."""
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "end", lambda self: self.run.release())
+        patch.setattr(Session, "end", lambda self: (self.run.leave(), self._lock.release()))
         line.produce()
     outcome = line.produce()
     assert outcome.status == 0, outcome.out

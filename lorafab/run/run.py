@@ -4,8 +4,8 @@ The order is the safety: a label and a chip are bound and the key is sealed befo
 programmer; every turn is in the journal before it is taken; a PASS is a record on disk before it is shown.
 """
 
-import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import lorafab
@@ -26,7 +26,7 @@ from lorafab.steps import identity as identity_step
 from lorafab.steps import keys as keys_step
 from lorafab.steps.label import check_of_lot
 from lorafab.steps.shell import Shell
-from lorafab.stores.journal import RunJournal, StationLock
+from lorafab.stores.journal import RunJournal
 from lorafab.stores.records import RecordStore
 from lorafab.stores.stamp import utc_text
 
@@ -48,29 +48,24 @@ class Facts:
 class Run:
     """The run of one board at one station."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Station, run_id: str, started: datetime) -> None:
         self.station = station
         self.state = RunState(station.config.plan)
         self.facts = Facts()
         self.records = RecordStore(station.data)
-        self.started = station.clock.now()
-        self.id = f"{self.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        self.started, self.id = started, run_id
         self.attempt = 1
-        self._lock: StationLock | None = None
         self._journal: RunJournal | None = None
         self.used_permits: set[str] = set()
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
     def begin(self) -> list[RunRecord]:
-        """Take the station, finish what killed runs left behind, and check what needs no hardware.
+        """Finish what killed runs left behind, start the journal, and check what needs no hardware.
 
-        Returns the records made for killed runs. Raises StationBusy, RecordError, ImageError.
+        Returns the records made for killed runs. Raises RecordError, ImageError.
         """
         name = self.station.config.station.station
-        lock = StationLock(self.station.data, name, self.id)
-        lock.acquire()
-        self._lock = lock
         self.records.prepare()
         recovered = recording.recover(self.station, self.records)
         self._journal = RunJournal.start(self.station.data, name, self.id, self._first_facts(), self.station.clock)
@@ -273,11 +268,8 @@ class Run:
         self._journal = None
         return record
 
-    def release(self) -> None:
-        """Give the station back; may be called twice."""
+    def leave(self) -> None:
+        """Let go of a journal that could not be closed: the next start finds it. May be called twice."""
         if self._journal is not None:
             self._journal.leave()
             self._journal = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None

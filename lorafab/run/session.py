@@ -1,16 +1,19 @@
 """A session around a run: whatever breaks, and whenever, it ends with closed hardware, a record and a verdict."""
 
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from lorafab.config.load import load_station
 from lorafab.domain.record import RunRecord
 from lorafab.domain.verdict import Verdict
+from lorafab.drivers.clock import SystemClock
 from lorafab.errors import LorafabError
 from lorafab.run import recording
 from lorafab.run.outcome import Cause, blame, code_of, sentence_of
 from lorafab.run.run import Run
 from lorafab.run.station import Options, Station, open_station
+from lorafab.stores.journal import StationLock
 
 
 class Session:
@@ -25,6 +28,7 @@ class Session:
         """Sentences for the operator that do not change the verdict."""
         self._cause: Cause | None = None
         self._ended = False
+        self._lock: StationLock | None = None
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
@@ -34,8 +38,15 @@ class Session:
         ``data`` counts from ``root`` unless it is absolute.
         """
         config = load_station(root, station, lot)
-        self.station = open_station(config, root, root / data, options)
-        run = Run(self.station)
+        clock = SystemClock()
+        started = clock.now()
+        run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        # Before any driver: another run's probe and port must not be touched.
+        lock = StationLock(root / data, station, run_id)
+        lock.acquire()
+        self._lock = lock
+        self.station = open_station(config, root, root / data, options, clock)
+        run = Run(self.station, run_id, started)
         recovered = run.begin()
         self.run = run
         for record in recovered:
@@ -91,8 +102,10 @@ class Session:
             self._ended = True
             if self.record is not None:
                 self.report = self._report(self.run, self.record)
-            self.run.release()
+            self.run.leave()
         self._ended = True
+        if self._lock is not None:
+            self._lock.release()
 
     def _report(self, run: Run, record: RunRecord) -> Path | None:
         """The record is what counts: a report that cannot be made is said, and can be made later."""

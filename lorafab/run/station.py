@@ -12,7 +12,6 @@ from lorafab.config.load import LineConfig, resolve_port
 from lorafab.config.models import LotConfig
 from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.identity import Eui64
-from lorafab.drivers.clock import SystemClock
 from lorafab.errors import LedgerError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
 from lorafab.stores.ledger import TinyLedger
@@ -59,9 +58,8 @@ class Station:
         self.resources.close()
 
 
-def open_station(config: LineConfig, root: Path, data: Path, options: Options) -> Station:
+def open_station(config: LineConfig, root: Path, data: Path, options: Options, clock: Clock) -> Station:
     """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
-    clock = SystemClock()
     lot = config.lot
     ledger = open_ledger(config, data, clock)
     vault = open_vault(config, root, data)

@@ -223,5 +223,3 @@ class DebugUnit:
 
 
 _REGISTERS = (*regs.GENERAL, regs.SP, regs.LR, regs.PC, regs.XPSR, regs.MSP)
-
-

@@ -72,9 +72,7 @@ def _number(name: str, value: str, low: int, high: int) -> int:
     except ValueError:
         number = -1
     if not low <= number <= high:
-        raise ConfigError(
-            f"fault plan: {name}={value!r} is not a number from {low:#x} to {high:#x}; correct the value"
-        )
+        raise ConfigError(f"fault plan: {name}={value!r} is not a number from {low:#x} to {high:#x}; correct the value")
     return number
 
 

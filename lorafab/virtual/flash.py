@@ -81,9 +81,7 @@ class Flash(WordRegisters):
 
     base = FLASH_REG_BASE
 
-    def __init__(
-        self, file: BoardFile, system: bytes, clock: Clock, faults: FaultPlan, listener: Listener
-    ) -> None:
+    def __init__(self, file: BoardFile, system: bytes, clock: Clock, faults: FaultPlan, listener: Listener) -> None:
         """``system`` is the 32 KiB of system memory (its OTP area comes from the file)."""
         self._file, self._rom, self._clock, self._faults, self._listener = file, system, clock, faults, listener
         self.array = mmap.mmap(-1, FLASH_SIZE)

@@ -5,9 +5,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from lorafab.virtual.board import Board
-
 from lorafab.virtual import registry
+from lorafab.virtual.board import Board
 from lorafab.virtual.faults import FaultPlan
 from lorafab.virtual.label_picture import draw_label
 
