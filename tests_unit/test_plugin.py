@@ -381,6 +381,8 @@ def test_a_missing_image_stops_before_hardware(line: Line) -> None:
     assert "product.yaml:" in text
     assert "image.file" in text
     assert not line.board.powered
+    assert outcome.record is not None
+    assert outcome.record.code == "IMAGE"
 
 
 def test_a_full_disk_is_an_error_and_loses_nothing(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

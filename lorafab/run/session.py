@@ -46,12 +46,12 @@ class Session:
         lock.acquire()
         self._lock = lock
         self.station = open_station(config, root, root / data, options, clock)
-        run = Run(self.station, run_id, started)
-        recovered = run.begin()
-        self.run = run
-        for record in recovered:
+        self.run = Run(self.station, run_id, started)
+        if self._cause is not None:
+            self.run.state.blame(self._cause)  # a signal that a library swallowed meanwhile
+        for record in self.run.begin():
             self.notices.append(f"run {record.run} was killed; it is recorded as INTERRUPTED")
-            self._report(run, record)
+            self._report(self.run, record)
 
     @property
     def may_start(self) -> bool:
