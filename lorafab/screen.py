@@ -38,6 +38,7 @@ class Screen:
 
     def __init__(self, config: pytest.Config, session: Session) -> None:
         self._config, self._session = config, session
+        self._label_shown = False
         self._quiet = config.get_verbosity() <= 0
         if self._quiet:
             # pytest names platforms, plugins and items, which tell an operator nothing; its own count at the end
@@ -82,7 +83,17 @@ class Screen:
         if self._quiet and report.when == "teardown" and state is not None and state.outcome != "not run":
             self._terminal.write(f"{state.outcome.upper():<7}", **_MARKUP.get(state.outcome, {"yellow": True}))
             self._terminal.write_line(f" {state.seconds:6.2f} s")
+            self._show_label()
             self._explain(state)
+
+    def _show_label(self) -> None:
+        """Once, as soon as it is known: the operator can hold it against the board."""
+        facts = self._session.run.facts if self._session.run else None
+        if self._label_shown or facts is None or facts.label is None or facts.scan is None:
+            return
+        self._label_shown = True
+        reader = f" · read by {facts.scan.reader}" if facts.scan.reader else ""
+        self._terminal.write_line(f"      label {facts.label.dev_eui} {facts.label.serial or ''}{reader}")
 
     def _explain(self, state: StepState) -> None:
         for measurement in state.measurements:

@@ -23,6 +23,9 @@ MAX_BYTES: Final = 64 << 20
 _RETRY_PIXELS: Final = 4_000_000
 """Only smaller pictures are doubled: in large ones the symbol has pixels enough, and the time would show."""
 
+_PACKAGES: Final = {"zbar": "libzbar0", "zxing-cpp": "zxing-cpp"}
+"""What has to be installed for each reader."""
+
 _Read = Callable[["Picture"], list[str]]
 
 
@@ -38,7 +41,7 @@ class LabelReader:
     """Finds the one label in a picture; loads the reader libraries at the first use."""
 
     def decode(self, picture: bytes) -> Decoded:
-        """Read a PNG, JPEG or BMP picture. Raises ScanError when there is not exactly one label that can be read.
+        """Read a PNG or JPEG picture. Raises ScanError when there is not exactly one label that can be read.
 
         When there are codes, but none is a label, raises LabelRefused with the reason why.
         """
@@ -52,7 +55,7 @@ class LabelReader:
                     "cover or remove the others and scan again"
                 )
             if labels:
-                return Decoded(labels[0], reader)
+                return Decoded(labels[0], reader + self._missing)
             refused = refused or why
         if refused is not None:
             raise refused
@@ -65,6 +68,12 @@ class LabelReader:
     def names(self) -> tuple[str, ...]:
         """Readers that work on this computer, in the order of their turns."""
         return tuple(name for name, _ in self._readers)
+
+    @property
+    def _missing(self) -> str:
+        """Said with every label: only one of the two readers looks."""
+        missing = [package for name, package in _PACKAGES.items() if name not in self.names]
+        return f" ({missing[0]} is missing)" if missing else ""
 
     def _attempts(self, grey: "Picture") -> Iterator[tuple[str, list[str]]]:
         for name, read in self._readers:
@@ -92,8 +101,8 @@ def _open(picture: bytes) -> "Picture":
     if len(picture) > MAX_BYTES:
         raise _unusable(f"has {len(picture)} bytes, at most {MAX_BYTES} are read")
     try:
-        # Formats by name: Pillow knows dozens more, some of which start programs or are seldom tested.
-        with Image.open(BytesIO(picture), formats=("PNG", "JPEG", "BMP")) as image:
+        # Formats by name, those that a record keeps: Pillow knows dozens more, some start programs or are seldom tested.
+        with Image.open(BytesIO(picture), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _unusable(f"has {image.width} x {image.height} pixels, at most {MAX_PIXELS} are read")
             image.load()
@@ -119,7 +128,7 @@ def _grey(image: "Picture") -> "Picture":
 
 def _unusable(what: str) -> ScanError:
     return ScanError(
-        f"the picture of the label {what}, wanted a whole PNG, JPEG or BMP picture; take it again or give the printed "
+        f"the picture of the label {what}, wanted a whole PNG or JPEG picture; take it again or give the printed "
         "text with --label"
     )
 
