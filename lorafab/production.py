@@ -16,6 +16,7 @@ from lorafab.screen import Screen
 
 PRODUCTION = "tests_production"
 _GATED = pytest.StashKey[bool]()
+_COMPLETED = pytest.StashKey[bool]()
 
 
 def is_production_item(item: pytest.Item) -> bool:
@@ -39,6 +40,7 @@ class Production:
 
     def __init__(self, session: Session, signals: Signals) -> None:
         self._session, self._signals = session, signals
+        self._running: StepState | None = None
 
     @property
     def _run(self) -> Run:
@@ -91,6 +93,7 @@ class Production:
             if state.outcome != "pass":
                 pytest.skip(f"not run: the plan wants {state.step.test} before it, and that was not selected")
         item.stash[_GATED] = False
+        self._running = self._state(item)
         self._run.start_step(step_of(item))
 
     @pytest.hookimpl(wrapper=True)
@@ -98,6 +101,7 @@ class Production:
         """A step that declared a measurement and did not take it has not passed."""
         yield
         self._state(item).settle_measurements()
+        item.stash[_COMPLETED] = True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, None, None]:
@@ -125,8 +129,9 @@ class Production:
             self._settle(state, "fail" if blame(error) is Verdict.FAIL else "error", sentence_of(error), code_of(error))
             report.longrepr = _for_people(error)
         if report.when == "teardown":
-            if state.outcome == "not run":
-                state.outcome = "pass"
+            if item.stash.get(_COMPLETED, False):
+                self._settle(state, "pass", "", "")
+            self._settle(state, "skipped", "was set up, but its test did not run to its end", "SKIP")
             self._run.end_step(state)
         return report
 
@@ -142,8 +147,10 @@ class Production:
     # -- after the last step -------------------------------------------------------------------------------------
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Ctrl-C, or a test that called pytest.exit."""
+        """Ctrl-C, or a test that called pytest.exit: the step that ran has no report of its own."""
         self._session.blame_error(excinfo.value)
+        if self._running is not None:
+            self._settle(self._running, "error", "the run was stopped during this step", code_of(excinfo.value))
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Something broke inside pytest or a plugin."""

@@ -439,6 +439,11 @@ def test_a_step_that_was_waved_through_is_incomplete(line: Line, source: str) ->
     assert outcome.status == 5, outcome.out
 
 
+def test_steps_that_are_only_set_up_are_incomplete(line: Line) -> None:
+    """pytest can be asked to run fixtures without tests; that proves nothing of the board."""
+    assert line.produce("--setup-only").status == 5
+
+
 def test_production_without_a_station_is_a_usage_error(line: Line) -> None:
     """Forgetting --station never looks like a pass or a skip; the stations that exist are named."""
     result = line.pytester.runpytest_inprocess()
@@ -508,6 +513,7 @@ def test_a_signal_aborts_with_everything_closed_and_recorded(line: Line, where: 
     assert outcome.record is not None
     assert outcome.record.verdict == "ABORTED"
     assert number.name in outcome.record.cause
+    assert outcome.record.steps[0].outcome == ("error" if where == "step" else "pass")
     station = line.opened[-1]
     assert isinstance(station.programmer, FakeProgrammer)
     assert (station.programmer.closed, line.board.powered) == (True, False)
