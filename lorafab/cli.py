@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lorafab.errors import LedgerError, LorafabError, RecordError, UsageError
+from lorafab.errors import LabelRefused, LedgerError, LorafabError, RecordError, UsageError
 
 _Handler = Callable[[argparse.Namespace], object]
 
@@ -121,7 +121,11 @@ def _parser() -> argparse.ArgumentParser:
 def _label_parse(options: argparse.Namespace) -> object:
     from lorafab.domain.label import parse_label
 
-    text = sys.stdin.read() if options.text == "-" else options.text
+    try:
+        text = sys.stdin.read() if options.text == "-" else options.text
+    except UnicodeDecodeError:
+        sentence = "stdin holds bytes that are no text, wanted that of a label; `lorafab label decode` reads pictures"
+        raise LabelRefused(sentence) from None
     return parse_label(text).to_json()
 
 

@@ -186,6 +186,8 @@ class Claim:
     state: str
     """reserved, written, passed, quarantined, exported or scrapped."""
     generations: tuple[Generation, ...]
+    retired: int
+    """Generations up to this one were in a chip that a repair replaced: no board may hold them again."""
     proven: int | None
     """Key generation whose check value was read from the board in the run that passed."""
     attempts: int

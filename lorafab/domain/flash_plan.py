@@ -40,7 +40,7 @@ def plan_flash(memory: MemoryMap, image: Sequence[Segment], block: bytes | None)
     The NVM region is never erased nor programmed here. Raises ImageError when a segment would touch it, or the
     identity page, or lies outside the flash.
     """
-    segments = [_padded(segment, memory.word_size) for segment in image]
+    segments = _whole_words(image, memory.word_size)
     for segment in segments:
         _refuse_reserved(segment.span, memory)
     if block is not None:
@@ -50,11 +50,19 @@ def plan_flash(memory: MemoryMap, image: Sequence[Segment], block: bytes | None)
     return FlashPlan(erase, tuple(segments), tuple(kept))
 
 
-def _padded(segment: Segment, word: int) -> Segment:
-    """Widen to whole programming words with the erased value: half a word cannot be programmed."""
-    head = segment.address % word
-    tail = -(segment.address + len(segment.data)) % word
-    return Segment(segment.address - head, b"\xff" * head + segment.data + b"\xff" * tail)
+def _whole_words(image: Sequence[Segment], word: int) -> list[Segment]:
+    """Widen to whole programming words with the erased value; segments that meet in a word become one.
+
+    Half a word cannot be programmed, and no word twice.
+    """
+    joined: list[tuple[int, bytearray]] = []
+    for segment in sorted(image, key=lambda one: one.address):
+        start = segment.address - segment.address % word
+        if not joined or start > joined[-1][0] + len(joined[-1][1]):
+            joined.append((start, bytearray()))
+        at, data = joined[-1]
+        data.extend(b"\xff" * (segment.address - at - len(data)) + segment.data)
+    return [Segment(at, bytes(data) + b"\xff" * (-len(data) % word)) for at, data in joined]
 
 
 def _refuse_reserved(span: Span, memory: MemoryMap) -> None:

@@ -101,7 +101,7 @@ def _open(picture: bytes) -> "Picture":
     if len(picture) > MAX_BYTES:
         raise _unusable(f"has {len(picture)} bytes, at most {MAX_BYTES} are read")
     try:
-        # Formats by name, those that a record keeps: Pillow knows dozens more, some start programs or are seldom tested.
+        # The formats that a record keeps, by name: Pillow knows dozens more, some start programs or are seldom tested.
         with Image.open(BytesIO(picture), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _unusable(f"has {image.width} x {image.height} pixels, at most {MAX_PIXELS} are read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -229,7 +230,8 @@ def write_report(data: Path, records: RecordStore, record: RunRecord) -> Path:
         history = records.attempts(Eui64.parse(record.dev_eui))
     picture = None
     if record.picture is not None:
-        picture = records.picture_path(record.picture.file).read_bytes()
+        with suppress(FileNotFoundError):  # the page says that it is not at hand
+            picture = records.picture_path(record.picture.file).read_bytes()
     folder = data / "reports"
     make_folder(folder, RecordError)
     path = folder / f"{record.run}.html"

@@ -106,6 +106,7 @@ def _is_ours(block: IdentityBlock, claim: Claim, request: ClaimRequest, wanted: 
     generation = next((g for g in claim.generations if g.number == block.generation), None)
     return (
         generation is not None
+        and generation.number > claim.retired
         and generation.kcv == block.app_key.kcv()
         and (block.dev_eui, block.join_eui, block.serial) == (request.dev_eui, wanted.join_eui, request.serial)
         and block.lot_crc == identity_block.lot_crc(wanted.lot)

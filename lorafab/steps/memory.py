@@ -24,9 +24,9 @@ def read_torn(programmer: Programmer, span: Span, word_size: int) -> Reading:
             break
         except MemoryFault as fault:
             # A block read may report the block instead of the word: walk word by word only where it faulted.
-            part, bad = _read_by_words(
-                programmer, Span(at, min(span.end, max(fault.address, at) + word_size) - at), word_size
-            )
+            word = (max(fault.address, at) - span.start) // word_size
+            end = min(span.end, span.start + (word + 1) * word_size)
+            part, bad = _read_by_words(programmer, Span(at, end - at), word_size)
             data += part
             torn += bad
             at = span.start + len(data)

@@ -80,6 +80,7 @@ class ClaimDocument(BaseModel):
             dev_eui=Eui64.parse(self.dev_eui),
             state=self.state,
             generations=tuple(Generation(key.generation, key.kcv, key.run) for key in self.generations),
+            retired=self.retired_generations,
             proven=self.proven,
             attempts=self.attempts,
             dev_nonce=self.dev_nonce,

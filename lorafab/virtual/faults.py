@@ -13,6 +13,7 @@ dpidr=V              the debug port's DPIDR reads V
 flash_size=K         the flash size register reads K KiB
 power_cut_at=A       the power fails while the double word at flash address A is being programmed, once
 slow_erase=F         erasing takes F times as long (F from 1 to 100000)
+jig=empty|open       the nest is empty, or the lid is open
 ===================  =================================================================================
 """
 
@@ -47,6 +48,7 @@ class FaultPlan:
     flash_size: int | None = None
     power_cut_at: int | None = None
     slow_erase: int = 1
+    jig: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "FaultPlan":
@@ -90,16 +92,17 @@ def _stuck_bit(plan: FaultPlan, value: str) -> FaultPlan:
     return replace(plan, stuck_bits=(*plan.stuck_bits, stuck))
 
 
-def _uart(plan: FaultPlan, value: str) -> FaultPlan:
-    if value not in ("silent", "garbage"):
-        raise ConfigError(f"fault plan: uart={value!r} is not known; use silent or garbage")
-    return replace(plan, uart=value)
+def _choice(name: str, value: str, *known: str) -> str:
+    if value not in known:
+        raise ConfigError(f"fault plan: {name}={value!r} is not known; use {' or '.join(known)}")
+    return value
 
 
 _WORD = 0xFFFF_FFFF
 _READERS: dict[str, Callable[[FaultPlan, str], FaultPlan]] = {
     "stuck_bit": _stuck_bit,
-    "uart": _uart,
+    "uart": lambda p, v: replace(p, uart=_choice("uart", v, "silent", "garbage")),
+    "jig": lambda p, v: replace(p, jig=_choice("jig", v, "empty", "open")),
     "unplug_after": lambda p, v: replace(p, unplug_after=_number("unplug_after", v, 0, _WORD)),
     "idcode": lambda p, v: replace(p, idcode=_number("idcode", v, 0, _WORD)),
     "dpidr": lambda p, v: replace(p, dpidr=_number("dpidr", v, 0, _WORD)),

@@ -35,12 +35,12 @@ class VirtualJig:
         registry.attach(site, self._board)
 
     def present(self) -> bool:
-        """A virtual nest is never empty."""
-        return True
+        """A virtual nest is empty only by the fault plan."""
+        return self._board.faults.jig != "empty"
 
     def lid_closed(self) -> bool:
-        """A virtual lid is closed by whoever starts the run."""
-        return True
+        """A virtual lid is open only by the fault plan."""
+        return self._board.faults.jig != "open"
 
     def power(self, on: bool) -> None:
         """Switch the supply of the board."""

@@ -127,7 +127,7 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
             SIM,
             "port:",
             "prot:",
-            "stations/sim.yaml:8:30: unknown key 'prot' in link; known keys: baud, driver, port, *",
+            "stations/sim.yaml:9:30: unknown key 'prot' in link; known keys: baud, driver, port, *",
         ),
         (SIM, "store:", "stor:", "unknown key 'stor'; known keys: jig, limits, link, lot, product, programmer, *"),
         (SIM, "{driver: camera}", "{driver: camera, file: x}", "unknown key 'file' in scanner; known keys: driver"),
@@ -144,7 +144,7 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
             "driver: serial-relay",
             "unknown driver 'serial-relay'; known drivers: manual, virtual",
         ),
-        (SIM, "driver: tinydb", "driver: postgresql", "stations/sim.yaml:10:14: store.driver: it should be 'tinydb'"),
+        (SIM, "driver: tinydb", "driver: postgresql", "stations/sim.yaml:11:14: store.driver: it should be 'tinydb'"),
         (SIM, "lot: demo", "", "stations/sim.yaml:3:1: key 'lot' is missing; add it"),
         (SIM, "115200", '"115200"', "link.baud: it should be a valid integer"),
         (SIM, "115200", "yes", "link.baud: it should be a valid integer"),
@@ -278,7 +278,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(root: Path) -> None:
     spoil(root, SIM, "driver: tinydb", "driver: tiny")
     lines = refusal(root).splitlines()
     assert lines[0] == "stations/sim.yaml has 4 mistakes; correct them and start again:"
-    assert [line.split(":")[1] for line in lines[1:]] == ["6", "8", "8", "10"]
+    assert [line.split(":")[1] for line in lines[1:]] == ["6", "9", "9", "11"]
 
 
 def test_production_lots_and_virtual_boards_do_not_meet(root: Path) -> None:
