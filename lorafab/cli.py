@@ -7,8 +7,10 @@ input, 4 for a command or file that must be corrected first.
 import argparse
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LorafabError as error:
         print(f"lorafab: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"lorafab: {error.filename or 'a file'}: {error.strerror}; check the path and the disk", file=sys.stderr)
         return 1
@@ -95,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     verb(ledger, "init", _ledger_init, "make an empty ledger", data=True)
     verb(ledger, "show", _ledger_show, "one identity", data=True).add_argument("key", metavar="DEVEUI|LABEL")
     verb(ledger, "list", _ledger_list, "all identities", data=True)
+    rebind = verb(ledger, "rebind", _ledger_rebind, "supersede a binding after a repair", data=True)
+    rebind.add_argument("dev_eui", metavar="DEVEUI")
+    rebind.add_argument("--label", default="", metavar="TEXT", help="the new label, where it was replaced")
+    rebind.add_argument("--chip", default="", metavar="ID", help="the new chip's unique id, where it was replaced")
+    rebind.add_argument("--reason", required=True, help="kept in the ledger's history")
+    rebind.add_argument("--operator", required=True, metavar="NAME", help="who decided it")
     verb(ledger, "check", _ledger_check, "hold the ledger against its own history", data=True)
 
     vault = noun("vault", "sealed keys")
@@ -191,14 +202,31 @@ def _ledger_init(options: argparse.Namespace) -> object:
 def _ledger_show(options: argparse.Namespace) -> object:
     from lorafab.domain.label import parse_label
 
-    ledger, key = _ledger(options), options.key
-    found = ledger.find(key)
+    ledger, key = _ledger(options), options.key.strip()
+    found, what = ledger.find(key), "by that serial or chip id"
     if found is None:
-        label = parse_label(key)
-        found = ledger.find(str(label.dev_eui))
+        # Not a serial or an id that was ever claimed: then it must be a label, perhaps with a claim secret.
+        with suppress(LabelRefused):
+            dev_eui = parse_label(key).dev_eui
+            found, what = ledger.find(str(dev_eui)), f"with {dev_eui}"
     if found is None:
-        raise LedgerError(f"the ledger knows no board with {label.dev_eui}; check the label, or name another --data")
+        raise LedgerError(f"the ledger knows no board {what}; check it, or name another --data")
     return found
+
+
+def _ledger_rebind(options: argparse.Namespace) -> object:
+    from lorafab.domain.label import parse_label
+
+    label = parse_label(options.label).text_redacted if options.label else ""
+    claim = _ledger(options, read_only=False).rebind(
+        parse_label(options.dev_eui).dev_eui,
+        label=label,
+        chip_id=options.chip.upper(),
+        reason=options.reason,
+        operator=options.operator,
+        run="",
+    )
+    return {"dev_eui": str(claim.dev_eui), "state": claim.state, "next_generation": len(claim.generations) + 1}
 
 
 def _ledger_list(options: argparse.Namespace) -> object:

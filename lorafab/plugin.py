@@ -4,6 +4,7 @@ Options, fixtures, and the door between pytest and a run. What happens during th
 There is no pytest entry point: `-p lorafab.plugin` stands in addopts (docs/decisions/0002-plugin-loading.md).
 """
 
+import io
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -18,16 +19,17 @@ from lorafab.domain.measurement import Measurement, Value
 from lorafab.domain.verdict import Verdict
 from lorafab.errors import UsageError
 from lorafab.interfaces import ChipInfo, Ledger, Programmer
-from lorafab.production import Production, is_production_item, step_of
+from lorafab.production import PRODUCTION, Production, is_production_item, shut_what_could_print_a_key, step_of
 from lorafab.run.outcome import Cause
 from lorafab.run.run import Run
 from lorafab.run.session import Session
 from lorafab.run.signals import Signals
 from lorafab.run.station import Options, Station
 from lorafab.screen import LastingOutput, show_verdict
-from lorafab.steps.identity import Assignment
+from lorafab.steps.identity import PERMIT_OVERWRITE, Assignment
 from lorafab.steps.shell import Shell
 
+PERMITS = (PERMIT_OVERWRITE,)
 _SESSION = pytest.StashKey[Session]()
 
 
@@ -39,13 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--label-image", metavar="FILE", type=Path, help="picture of the board's label")
     group.addoption("--lot", metavar="LOT", help="stations/lots/LOT.yaml, instead of the station's own lot")
     group.addoption("--operator", metavar="NAME", default="", help="who runs the board; kept in the record")
-    group.addoption("--data", metavar="DIR", type=Path, default=Path("data"), help="data folder (default: data)")
+    group.addoption("--data", metavar="DIR", default="data", help="data folder (default: data)")
     group.addoption(
         "--permit",
         metavar="NAME:REASON",
         action="append",
         default=[],
-        help="allow one dangerous act, with a reason that is kept in the record (overwrite-identity)",
+        help=f"allow one dangerous act, with a reason that is kept in the record ({', '.join(PERMITS)})",
     )
 
 
@@ -60,9 +62,17 @@ def _options(config: pytest.Config) -> Options:
     option = config.option
     if option.label is not None and option.label_image is not None:
         raise UsageError("--label and --label-image both name a label; give one of them")
+    for name in ("station", "lot", "data"):
+        if getattr(option, name) == "":
+            raise UsageError(f"--{name}= is empty; name one, or leave the option out")
+    for text in (option.operator, *option.permit):
+        if not text.isprintable():
+            raise UsageError(f"{text!r} holds characters that cannot be kept; write it in plain letters")
     permits = []
     for text in option.permit:
         name, _, reason = text.partition(":")
+        if name not in PERMITS:
+            raise UsageError(f"there is no permit {name!r}; known permits: {', '.join(PERMITS)}")
         if not reason.strip():
             raise UsageError(f"--permit={text!r} gives no reason; write --permit=NAME:REASON, the reason is recorded")
         permits.append((name, reason.strip()))
@@ -80,23 +90,25 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     """Wrap everything: what follows the yield runs after the summary, the JUnit file and all finalizers."""
     if not _is_run(config):
         return (yield)
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = [str(config.rootpath / PRODUCTION)]  # from a subfolder too, where testpaths does not count
     # Before pytest's terminal reporter takes hold of it.
-    output = LastingOutput(sys.stdout)
+    output = LastingOutput(sys.stdout or sys.__stderr__ or io.StringIO())
     sys.stdout = cast(TextIO, output)
     session = config.stash[_SESSION] = Session()
     signals = Signals(session)
+    signals.install()
     config.pluginmanager.register(Production(session, signals), "lorafab-production")
-    with signals.installed():
-        try:
-            yield
-        except pytest.UsageError as error:
-            session.blame(Cause(Verdict.USAGE, "USAGE", str(error)))
-        except BaseException as error:  # an escaped Ctrl-C or a finalizer's error must not skip the record
-            session.blame_error(error)
-        with signals.held():
-            session.end()
-    sys.stdout = cast(TextIO, output)  # pytest's capture has put the bare one back
-    show_verdict(session, output)
+    try:
+        yield
+    except pytest.UsageError as error:
+        session.blame(Cause(Verdict.USAGE, "USAGE", str(error)))
+    except BaseException as error:  # an escaped Ctrl-C or a finalizer's error must not skip the record
+        session.blame_error(error)
+    with signals.held():
+        session.end()
+        sys.stdout = cast(TextIO, output)  # pytest's capture has put the bare one back
+        show_verdict(session, output)
     return session.verdict.status
 
 
@@ -111,7 +123,8 @@ def pytest_begin_run(config: pytest.Config) -> int | None:
         return None
     try:
         option = config.option
-        session.begin(config.rootpath, option.station, option.lot, option.data, _options(config))
+        shut_what_could_print_a_key(config)
+        session.begin(config.rootpath, option.station, option.lot, Path(option.data), _options(config))
     except BaseException as error:
         session.blame_error(error)
     return None if session.may_start else session.verdict.status

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lorafab.domain.verdict import Verdict
-from lorafab.errors import DutError, LorafabError, PlanError
+from lorafab.errors import DutError, LorafabError, PlanError, UsageError
 from lorafab.run.outcome import Cause, StepOutcome, StepState, blame, code_of, sentence_of
 from lorafab.run.run import Run
 from lorafab.run.session import Session
@@ -27,6 +27,19 @@ def is_production_item(item: pytest.Item) -> bool:
 def step_of(item: pytest.Item) -> str:
     """The name by which the plan knows a test: ``<module>::<function>``."""
     return f"{item.path.stem}::{getattr(item, 'originalname', None) or item.name}"
+
+
+def shut_what_could_print_a_key(config: pytest.Config) -> None:
+    """Before pytest acts on its options: none of them may show arguments, locals or texts of foreign exceptions.
+
+    One of them may be a key (docs/decisions/0004-secrets.md). Raises UsageError for options that cannot be shut.
+    """
+    option = config.option
+    if option.debug:
+        raise UsageError("--debug writes what passes between pytest's hooks, keys among it; leave it out")
+    option.tbstyle, option.showlocals, option.fulltrace = "short", False, False
+    option.usepdb, option.trace = False, False
+    option.disable_warnings = True  # a warning of a failed thread quotes its exception
 
 
 class FailedAssertion(DutError):
@@ -51,11 +64,7 @@ class Production:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Shut what could print a key, and give the operator a screen of his own."""
-        option = config.option
-        # pytest prints arguments and locals of failing frames: one may be a key (docs/decisions/0004-secrets.md).
-        option.tbstyle, option.showlocals, option.fulltrace = "short", False, False
-        option.usepdb, option.trace = False, False
+        """Give the operator a screen of his own."""
         # The unit suite has warnings as errors in the same ini file; a library's warning must not stop the line.
         config.addinivalue_line("filterwarnings", "default")
         config.pluginmanager.register(Screen(config, self._session), "lorafab-screen")

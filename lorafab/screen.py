@@ -123,8 +123,10 @@ class LastingOutput:
 
     def write(self, text: str) -> int:
         """Write, or drop the text when nobody reads any more."""
+        encoding = self._stream.encoding or "ascii"
         with self._lasting():
-            self._stream.write(text)
+            # A terminal that cannot show a character gets its number.
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 
     def flush(self) -> None:

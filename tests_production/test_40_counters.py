@@ -7,4 +7,4 @@ def test_counters_are_kept(run, programmer, shell, memory, ledger, identity, mea
     """DevNonce is not behind the ledger's, and the firmware stores the next one."""
     check = check_counters(programmer, shell, memory, ledger, identity, run.id)
     measure("dev_nonce", check.dev_nonce)
-    measure("dev_nonce_lost", check.lost)
+    measure("dev_nonce_gained", check.gained)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from lorafab.config.load import load_station
 from lorafab.domain.identity import Eui64
 from lorafab.domain.record import RunRecord
-from lorafab.errors import ScanError
+from lorafab.errors import LedgerError, ScanError, VaultError
 from lorafab.run.session import Session
-from lorafab.run.station import Options, Station
+from lorafab.run.station import Options, Station, open_ledger, open_vault
 from lorafab.stores.ledger import TinyLedger
 from lorafab.stores.records import RecordStore
 from lorafab.stores.vault import Vault, ensure_demo
@@ -106,7 +107,7 @@ class Line:
 
 
 @pytest.fixture
-def line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Line:
+def line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """A fresh project, with an empty ledger and a blank board."""
     for folder in ("tests_production", "stations", "firmware/endnode-wle5"):
         shutil.copytree(
@@ -124,7 +125,10 @@ def line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Line:
     )
     made = Line(pytester, monkeypatch)
     monkeypatch.setattr("lorafab.run.session.open_station", made.open_station)
-    return made
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield made
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 # --- PASS ---
@@ -487,6 +491,113 @@ def test_looking_is_not_running(line: Line, option: str) -> None:
     assert line.opened == []
 
 
+def test_a_file_that_is_not_there_is_a_usage_error_and_leaves_nothing(line: Line) -> None:
+    """pytest notices it after the run began; the next run has nothing to clear up."""
+    result = line.pytester.runpytest_inprocess("--station=sim", "tests_production/nope.py")
+    assert result.ret == 4
+    assert result.stdout.str().rstrip().splitlines()[-1].startswith("lorafab: USAGE - ")
+    assert "ended without a record" not in line.produce().out
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--permit=bogus:why", "there is no permit 'bogus'; known permits: overwrite-identity"),
+        ("--lot=", "--lot= is empty"),
+        ("--data=", "--data= is empty"),
+        ("--operator=a\x07b", "cannot be kept"),
+        ("--debug", "leave it out"),
+    ],
+)
+def test_options_that_mean_nothing_are_usage_errors(line: Line, option: str, text: str) -> None:
+    """An unset variable in a script must not make boards of the wrong lot."""
+    result = line.pytester.runpytest_inprocess("--station=sim", option)
+    assert result.ret == 4
+    assert text in result.stdout.str().replace("\n   ", " ")
+
+
+def test_a_permit_that_nothing_needed_is_not_recorded_as_used(line: Line) -> None:
+    """QA reads who overwrote what."""
+    outcome = line.produce("--permit=overwrite-identity:just in case")
+    assert outcome.record is not None
+    assert [permit.used for permit in outcome.record.permits] == [False]
+
+
+def test_a_board_that_fails_its_rework_is_not_passed_any_more(line: Line) -> None:
+    """Only a passed board is exported."""
+    first = line.produce()
+    line.board.stuck_at = {0x08000010: 0xFF}
+    assert line.produce().status == 1
+    assert first.record is not None
+    claim = TinyLedger.open(line.root / "data", line.clock).find(str(first.record.dev_eui))
+    assert claim is not None
+    assert claim["state"] == "written"
+
+
+def test_a_bare_dev_eui_names_the_board_whose_label_was_scanned_before(line: Line) -> None:
+    """Typed by hand, because the sticker is torn."""
+    first = line.produce()
+    assert first.record is not None
+    again = line.produce(f"--label={first.record.dev_eui}")
+    assert again.status == 0, again.out
+
+
+def test_a_plan_that_reads_no_key_cannot_pass(line: Line) -> None:
+    """ERROR with a record: the product file is wrong, the board may be good."""
+    path = line.root / "firmware" / "endnode-wle5" / "product.yaml"
+    path.write_text(path.read_text().split("  - test: test_30")[0])
+    outcome = line.produce("tests_production/test_10_connect.py", "tests_production/test_20_flash.py")
+    assert outcome.status == 3
+    assert outcome.record is not None
+    assert outcome.record.code == "PLAN"
+
+
+def test_a_key_on_a_label_is_nowhere_afterwards(line: Line) -> None:
+    """Neither on the screen nor in any file, also when it stands where the serial should."""
+    key = "00112233445566778899AABBCCDDEEFF"
+    for label in (f"LW:D0:00005EEF10000001:024C464200000101:FFFF0000:S{key}", f"LF1;024C464200000101;{key}"):
+        outcome = line.produce(f"--label={label}", "-rA", "-vv")
+        assert outcome.status == 3
+        assert key[:12] not in outcome.out + outcome.err
+    for path in (line.root / "data").rglob("*"):
+        assert not path.is_file() or key[:12].encode() not in path.read_bytes(), path
+
+
+def test_a_vault_that_is_gone_is_not_silently_made_again(line: Line) -> None:
+    """The keys so far could be opened by nobody."""
+    line.produce()
+    shutil.rmtree(line.root / "data" / "vault")
+    config = load_station(line.root, "sim")
+    ledger = TinyLedger.open(line.root / "data", line.clock)
+    with pytest.raises(VaultError, match="is gone"):
+        open_vault(config, line.root, line.root / "data", ledger)
+
+
+def test_records_without_a_ledger_are_not_started_over(line: Line) -> None:
+    """Who has which identity would be forgotten."""
+    line.produce()
+    shutil.rmtree(line.root / "data" / "ledger")
+    with pytest.raises(LedgerError, match="records of boards and no ledger"):
+        open_ledger(load_station(line.root, "sim"), line.root / "data", line.clock)
+
+
+def test_a_stop_while_the_record_is_written_does_not_change_the_verdict(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Record, ledger, screen and status say the same."""
+    append = RecordStore.append
+
+    def stopped(self: RecordStore, record: RunRecord) -> bool:
+        kept = append(self, record)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return kept
+
+    monkeypatch.setattr(RecordStore, "append", stopped)
+    outcome = line.produce()
+    assert outcome.record is not None
+    assert (outcome.status, outcome.record.verdict, outcome.last.split()[1]) == (0, "PASS", "PASS")
+
+
 # --- signals ---
 
 
@@ -543,7 +654,7 @@ def test_a_killed_run_is_recorded_as_interrupted_by_the_next_one(line: Line, mon
     assert outcome.record is not None
     verdicts = [r.verdict for r in RecordStore(line.root / "data").attempts(Eui64.parse(str(outcome.record.dev_eui)))]
     assert verdicts == ["INTERRUPTED", "PASS"]
-    assert "was killed" in outcome.out
+    assert "ended without a record" in outcome.out
     assert len(list((line.root / "data" / "reports").glob("*.html"))) == 2
 
 

@@ -105,9 +105,9 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
     """
     _known("station", name, station_names(root))
     source, station = _load(root, f"stations/{name}.yaml", StationConfig, "station", name)
-    _known("lot", lot or station.lot, lot_names(root), None if lot else source.at(("lot",)) + ": ")
+    _known("lot", station.lot if lot is None else lot, lot_names(root), None if lot else source.at(("lot",)) + ": ")
     _known("product", station.product, product_names(root), source.at(("product",)) + ": ")
-    lot_source, lot_config = read_lot(root, lot or station.lot)
+    lot_source, lot_config = read_lot(root, station.lot if lot is None else lot)
     product_source, product = read_product(root, station.product)
     found = [
         *_port_mistakes(station),

@@ -162,6 +162,9 @@ def _parse_tr005(text: str) -> Label:
     )
     extensions = _extensions(fields[5:])
     _check_sum(text, extensions)
+    if looks_like_key(extensions.get("S", "")):
+        # Kept and shown as it is, so it must not be one. A proprietary field is never shown.
+        raise _refused("the serial field of the TR005 label looks like a key (32 hex digits)")
     shown = {tag: "***" if tag == "O" or looks_like_key(value) else value for tag, value in extensions.items()}
     head = f"LW:D0:{join}:{dev}:{profile}"
     body = head + _joined(extensions)

@@ -46,11 +46,14 @@ class ImageScanner:
     def scan(self) -> Scan:
         """Read the picture. Raises ScanError, LabelRefused."""
         try:
-            if self._file.stat().st_size > MAX_BYTES:
+            size = self._file.stat().st_size
+            if size > MAX_BYTES:
                 raise ScanError(
-                    f"picture {self._file.name} has {self._file.stat().st_size} bytes, at most {MAX_BYTES} are read; "
+                    f"picture {self._file.name} has {size} bytes, at most {MAX_BYTES} are read; "
                     "name the picture of the label"
                 )
+            if not self._file.is_file():
+                raise ScanError(f"{self._file} is no file, wanted a picture of the label; name another one")
             picture = self._file.read_bytes()
         except OSError as error:
             raise ScanError(

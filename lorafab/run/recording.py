@@ -6,6 +6,7 @@ import math
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from lorafab.domain.identity import Eui64
 from lorafab.domain.measurement import Measurement, Value
 from lorafab.domain.record import KeyRecord, MeasurementRecord, PermitRecord, PictureRecord, RunRecord, StepRecord
 from lorafab.domain.verdict import Verdict
-from lorafab.errors import RecordError
+from lorafab.errors import LorafabError, RecordError
 from lorafab.run.outcome import StepState
 from lorafab.stores.atomic import make_folder, write_file
 from lorafab.stores.journal import OrphanJournal, orphans
@@ -134,22 +135,45 @@ def commit(root: Path) -> str:
 # --- runs that were killed ---
 
 
-def recover(station: Station, records: RecordStore) -> list[RunRecord]:
-    """Finish what killed runs of this station left behind; returns the INTERRUPTED records that were made.
+@dataclass(frozen=True)
+class Recovered:
+    """What was done about one run that did not get to its end."""
 
-    A run that was killed after its PASS record was durable is completed: the ledger learns of it now.
+    sentence: str
+    record: RunRecord | None
+    """Whose report is still to be made."""
+
+
+def recover(station: Station, records: RecordStore) -> list[Recovered]:
+    """Finish what killed runs of this station left behind.
+
+    A run that was killed after its PASS record was durable is completed: the ledger learns of it now. What cannot
+    be understood is set aside, so that one bad file does not stop the line.
     """
-    made = []
+    done = []
     for orphan in orphans(station.data, station.config.station.station):
-        kept = records.get(orphan.run)
-        if kept is None:
-            record = _interrupted(orphan, station, records)
-            records.append(record)
-            made.append(record)
-        elif kept.verdict == Verdict.PASS.value and kept.dev_eui and kept.keys:
+        try:
+            done.append(_recover(orphan, station, records))
+        except (LorafabError, KeyError, TypeError, ValueError) as error:
+            place = orphan.set_aside()
+            why = str(error) if isinstance(error, LorafabError) else f"{type(error).__name__}"
+            done.append(Recovered(f"what run {orphan.run} left was set aside in {place} ({why}); show it to QA", None))
+    return done
+
+
+def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> Recovered:
+    kept = records.get(orphan.run)
+    if kept is None:
+        record = _interrupted(orphan, station, records)
+        records.append(record)
+        sentence = f"run {orphan.run} ended without a record; it is recorded as INTERRUPTED"
+    else:
+        record = kept
+        sentence = f"run {orphan.run} ended after its {kept.verdict} record; it is completed now"
+        if kept.verdict == Verdict.PASS.value and kept.dev_eui and kept.keys:
             station.ledger.mark_passed(Eui64.parse(kept.dev_eui), kept.keys.generation, kept.run)
-        orphan.settle()
-    return made
+    orphan.settle()
+    return Recovered(sentence, record)
 
 
 def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) -> RunRecord:
@@ -159,7 +183,9 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
     picture = label.get("picture")
     dev_eui = label.get("dev_eui")
     last = str(orphan.events[-1]["event"]) if orphan.events else "the first line of its journal"
-    steps = _steps(orphan, station)
+    cause = f"the run was killed or lost its power after it had noted {last!r}; run this board again"
+    if "verdict" in events:
+        cause = f"the run ended with {events['verdict']['verdict']}, but its record was not kept; run this board again"
     return RunRecord(
         run=orphan.run,
         start=str(first.get("start", "")) or utc_text(station.clock.now()),
@@ -191,12 +217,12 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
         config_sha256=str(first.get("config_sha256", "")),
         lorafab_version=str(first.get("lorafab_version", "")),
         lorafab_commit=str(first.get("lorafab_commit", "")),
-        steps=steps,
+        steps=_steps(orphan, station),
         transcript=(),
         permits=(),
         verdict="INTERRUPTED",
         code="KILLED",
-        cause=f"the run was killed or lost its power after it had noted {last!r}; run this board again",
+        cause=cause,
         ledger_head=station.ledger.head(),
         report_file=f"{orphan.run}.html",
     )

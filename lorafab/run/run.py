@@ -6,7 +6,7 @@ programmer; every turn is in the journal before it is taken; a PASS is a record 
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 import lorafab
 from lorafab.domain.identity import REGIONS, is_virtual_chip
@@ -16,10 +16,10 @@ from lorafab.domain.measurement import Measurement, Value
 from lorafab.domain.record import RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.drivers.image_file import load_image
-from lorafab.errors import JigError, LorafabError, RecordError
+from lorafab.errors import ForeignIdentity, JigError, LorafabError, PlanError, RecordError
 from lorafab.interfaces import ChipInfo, ClaimRequest, Link, Programmer, Scan
 from lorafab.run import recording
-from lorafab.run.outcome import RunState, StepState
+from lorafab.run.outcome import Cause, RunState, StepState, sentence_of
 from lorafab.run.station import Station
 from lorafab.steps import chip as chip_step
 from lorafab.steps import identity as identity_step
@@ -60,13 +60,12 @@ class Run:
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
-    def begin(self) -> list[RunRecord]:
+    def begin(self) -> list[recording.Recovered]:
         """Finish what killed runs left behind, start the journal, and check what needs no hardware.
 
-        Returns the records made for killed runs. Raises RecordError, ImageError.
+        Returns what was done about killed runs. Raises RecordError, ImageError.
         """
         name = self.station.config.station.station
-        self.records.prepare()
         recovered = recording.recover(self.station, self.records)
         self._journal = RunJournal.start(self.station.data, name, self.id, self._first_facts(), self.station.clock)
         self.facts.image = self._load_image()
@@ -159,11 +158,16 @@ class Run:
     def assignment(self) -> identity_step.Assignment:
         """Claim the identity; a new key is durable and sealed when this returns."""
         station, label = self.station, self.label
+        text, serial = label.text_redacted, label.serial or ""
+        known = station.ledger.find(str(label.dev_eui))
+        if known is not None and label.format == "dev_eui":
+            # A bare DevEUI names a board whose full label was scanned before.
+            text, serial = known["label"], known["serial"]
         request = ClaimRequest(
             dev_eui=label.dev_eui,
             join_eui=station.lot.join_eui,
-            serial=label.serial or "",
-            label=label.text_redacted,
+            serial=serial,
+            label=text,
             chip_id=self.chip.unique_id,
             lot=station.lot.lot,
             run=self.id,
@@ -175,8 +179,13 @@ class Run:
         wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot)
         found = identity_step.read_identity(self.programmer, station.memory)
         self.note("claiming", dev_eui=str(label.dev_eui), chip_id=request.chip_id, page=found.state.value)
-        permit = self._permit(identity_step.PERMIT_OVERWRITE)
-        assignment = identity_step.assign(found, request, wanted, station.ledger, station.vault, permit=permit)
+        assign = partial(identity_step.assign, found, request, wanted, station.ledger, station.vault)
+        try:
+            assignment = assign(permit=False)
+        except ForeignIdentity:
+            if not self._permit(identity_step.PERMIT_OVERWRITE):
+                raise
+            assignment = assign(permit=True)
         self.facts.assignment = assignment
         self.note(
             "assigned",
@@ -212,6 +221,7 @@ class Run:
         return Shell(self.link, self.station.config.station.link.reply_timeout_s)
 
     def _permit(self, name: str) -> bool:
+        """Whether the run was given this permit, which is then used."""
         granted = any(permit == name for permit, _ in self.station.options.permits)
         if granted:
             self.used_permits.add(name)
@@ -239,7 +249,7 @@ class Run:
     # -- end -----------------------------------------------------------------------------------------------------
 
     def finish(self) -> RunRecord | None:
-        """Make the record durable, tell the ledger of a PASS, let the station go.
+        """Make the record durable and tell the ledger of a PASS.
 
         Returns the record as committed; None when there is none on disk, which is an ERROR. Never raises.
         """
@@ -249,13 +259,19 @@ class Run:
             self.state.override(error)
         except OSError as error:
             self.state.override(RecordError(f"the record cannot be written ({error.strerror}); repair the disk first"))
+        except Exception as error:
+            self.state.override(RecordError(sentence_of(error)))
         return None
 
     def _commit(self) -> RunRecord | None:
         if self._journal is None:
-            return None  # another run holds the station; its journal and records are not ours to touch
+            return None  # the run did not get so far as to begin
+        if self.state.verdict() is Verdict.USAGE:
+            self._close_journal(Verdict.USAGE.value)  # nothing was done that could be recorded
+            return None
         if self.state.verdict() is Verdict.PASS and not self.facts.key_read_back:
-            raise RecordError("no step of the plan reads a key from the board, so nothing can pass; add such a step")
+            sentence = "no step of the plan reads a key from the board, so nothing can pass; add such a step"
+            self.state.blame(Cause(Verdict.ERROR, PlanError.code, sentence))
         record = recording.make_record(self, self.station.clock.now())
         self.note("verdict", verdict=record.verdict, cause=record.cause)
         self.records.append(record)
@@ -264,9 +280,13 @@ class Run:
             # behind, and the next start completes it.
             assignment = self.facts.assignment
             self.station.ledger.mark_passed(assignment.dev_eui, assignment.generation, self.id)
-        self._journal.close(record.verdict)
-        self._journal = None
+        self._close_journal(record.verdict)
         return record
+
+    def _close_journal(self, verdict: str) -> None:
+        if self._journal is not None:
+            self._journal.close(verdict)
+            self._journal = None
 
     def leave(self) -> None:
         """Let go of a journal that could not be closed: the next start finds it. May be called twice."""

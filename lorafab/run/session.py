@@ -14,6 +14,7 @@ from lorafab.run.outcome import Cause, blame, code_of, sentence_of
 from lorafab.run.run import Run
 from lorafab.run.station import Options, Station, open_station
 from lorafab.stores.journal import StationLock
+from lorafab.stores.records import RecordStore
 
 
 class Session:
@@ -27,7 +28,7 @@ class Session:
         self.notices: list[str] = []
         """Sentences for the operator that do not change the verdict."""
         self._cause: Cause | None = None
-        self._ended = False
+        self.ended = False
         self._lock: StationLock | None = None
 
     # -- beginning -----------------------------------------------------------------------------------------------
@@ -45,13 +46,16 @@ class Session:
         lock = StationLock(root / data, station, run_id)
         lock.acquire()
         self._lock = lock
+        # Also before: a full disk must not get a board file more.
+        RecordStore(root / data).prepare()
         self.station = open_station(config, root, root / data, options, clock)
         self.run = Run(self.station, run_id, started)
         if self._cause is not None:
             self.run.state.blame(self._cause)  # a signal that a library swallowed meanwhile
-        for record in self.run.begin():
-            self.notices.append(f"run {record.run} was killed; it is recorded as INTERRUPTED")
-            self._report(self.run, record)
+        for recovered in self.run.begin():
+            self.notices.append(recovered.sentence)
+            if recovered.record is not None:
+                self._report(self.run, recovered.record)
 
     @property
     def may_start(self) -> bool:
@@ -67,7 +71,7 @@ class Session:
 
     def blame(self, cause: Cause) -> None:
         """Keep the first cause."""
-        if self._ended:
+        if self.ended:
             return
         if self.run is not None:
             self.run.state.blame(cause)
@@ -97,13 +101,13 @@ class Session:
                 self.station.close()
             except Exception as error:
                 self.blame_error(error)
+        # What comes from here on cannot change a verdict that is being written.
+        self.ended = True
         if self.run is not None:
             self.record = self.run.finish()
-            self._ended = True
-            if self.record is not None:
+            if self.record is not None and self.record.verdict == self.verdict.value:
                 self.report = self._report(self.run, self.record)
             self.run.leave()
-        self._ended = True
         if self._lock is not None:
             self._lock.release()
 

@@ -20,15 +20,13 @@ class Signals:
         self._raised = False
         self._held = 0
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Take the three signals; give them back at the end."""
-        before = {number: signal.signal(number, self._on_signal) for number in _STOPS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def install(self) -> None:
+        """Take the three signals for the rest of the process.
+
+        They are not given back: a second Ctrl-C while Python shuts down must not change the exit status.
+        """
+        for number in _STOPS:
+            signal.signal(number, self._on_signal)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -43,6 +41,6 @@ class Signals:
         # Blamed before it is raised: a library that swallows the exception must not turn a stop into a PASS.
         name = signal.Signals(number).name
         self._session.blame(Cause(Verdict.ABORTED, "ABORT", f"a person stopped the run ({name}); run the board again"))
-        if not self._held and not self._raised:
+        if not self._held and not self._raised and not self._session.ended:
             self._raised = True
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from lorafab.domain.identity import Eui64
 from lorafab.errors import LedgerError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
 from lorafab.stores.ledger import TinyLedger
-from lorafab.stores.vault import Vault, ensure_demo
+from lorafab.stores.vault import Vault, demo_paths, ensure_demo
 from lorafab.targets import MCUS, McuFacts
 
 NEWCOMER: Final = "sim"
@@ -62,7 +62,7 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
     """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
     lot = config.lot
     ledger = open_ledger(config, data, clock)
-    vault = open_vault(config, root, data)
+    vault = open_vault(config, root, data, ledger)
     with ExitStack() as stack:
         port = resolve_port(config.station.link.port, data)
         jig = _open_jig(config, data, Path(port), ledger, lot)
@@ -93,6 +93,11 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
 def open_ledger(config: LineConfig, data: Path, clock: Clock) -> TinyLedger:
     """Open the ledger that the lot belongs to. Raises LedgerError."""
     newcomer = config.station.station == NEWCOMER
+    if newcomer and not (data / "ledger").exists() and any((data / "records").glob("*.json")):
+        raise LedgerError(
+            f"{data} holds records of boards and no ledger, so who has which identity is unknown; restore the ledger, "
+            "or move the data folder away and start a new one"
+        )
     ledger = TinyLedger.open_or_create(data, clock) if newcomer else TinyLedger.open(data, clock)
     if config.lot.ledger is not None and config.lot.ledger != ledger.ledger_id:
         raise LedgerError(
@@ -102,7 +107,7 @@ def open_ledger(config: LineConfig, data: Path, clock: Clock) -> TinyLedger:
     return ledger
 
 
-def open_vault(config: LineConfig, root: Path, data: Path) -> Vault:
+def open_vault(config: LineConfig, root: Path, data: Path, ledger: TinyLedger) -> Vault:
     """Open the public half of the vault. Raises VaultError."""
     settings = config.station.vault
     mirror = root / settings.mirror if settings.mirror else None
@@ -112,6 +117,11 @@ def open_vault(config: LineConfig, root: Path, data: Path) -> Vault:
         raise VaultError(
             f"station {config.station.station} wants the demo vault, which serves station {NEWCOMER} only; "
             "make a pair with `lorafab vault init --private FILE` and name it as vault.public_key in the station file"
+        )
+    if not demo_paths(data)[0].exists() and not ledger.is_empty:
+        raise VaultError(
+            f"the demo vault {demo_paths(data)[0].parent} is gone, and keys of this ledger are sealed to it; restore "
+            "it, or move the data folder away and start a new one"
         )
     return Vault(ensure_demo(data), mirror)
 

@@ -17,8 +17,8 @@ class CounterCheck:
 
     dev_nonce: int
     """Stored on the board when the check ended."""
-    lost: int
-    """DevNonces that the region fell behind the ledger; 0, because more raises NvmDamaged."""
+    gained: int
+    """DevNonces since the last run that saw this board; since 0 where this is the first."""
 
 
 def read_counters(programmer: Programmer, memory: MemoryMap) -> endnode.Counters:
@@ -61,7 +61,7 @@ def check_counters(
             f"wanted {before.dev_nonce + 1} in both; set this board aside"
         )
     ledger.note_nonce(assignment.dev_eui, after.dev_nonce, run)
-    return CounterCheck(after.dev_nonce, max(0, floor - before.dev_nonce))
+    return CounterCheck(after.dev_nonce, after.dev_nonce - floor)
 
 
 def _number(shell: Shell, command: str, key: str) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lorafab.domain import identity_block
 from lorafab.domain.flash_plan import MemoryMap, plan_flash
-from lorafab.domain.memory_map import Segment, Span
+from lorafab.domain.memory_map import Segment
 from lorafab.errors import NvmDamaged, VerifyFailed
 from lorafab.interfaces import Programmer
 from lorafab.steps.identity import Assignment
@@ -17,8 +17,8 @@ class Written:
     """What the session did."""
 
     image_bytes: int
-    differences: int
-    """Bytes that differ from what was sent; 0, because more raises VerifyFailed."""
+    bytes_verified: int
+    """Bytes that were read back and found as sent: image, padding to whole words, and a new identity block."""
 
 
 def write_board(programmer: Programmer, memory: MemoryMap, image: Sequence[Segment], assignment: Assignment) -> Written:
@@ -31,25 +31,19 @@ def write_board(programmer: Programmer, memory: MemoryMap, image: Sequence[Segme
     plan = plan_flash(memory, image, block)
     before = read_torn(programmer, memory.nvm, memory.word_size)
     programmer.program(plan.erase, plan.program)
-    for segment in plan.program:
-        _verify(programmer, segment)
+    verified = sum(_verify(programmer, segment) for segment in plan.program)
     if read_torn(programmer, memory.nvm, memory.word_size) != before:
         raise NvmDamaged(
             f"the NVM region ({memory.nvm}) changed while the image was written, and its counters must survive; "
             "set this board aside"
         )
-    return Written(sum(len(segment.data) for segment in image), 0)
+    return Written(sum(len(segment.data) for segment in image), verified)
 
 
-def _verify(programmer: Programmer, segment: Segment) -> None:
+def _verify(programmer: Programmer, segment: Segment) -> int:
     # pyOCD reports success on stuck bits: comparing is ours.
     found = programmer.read(segment.span)
     wrong = [offset for offset, (a, b) in enumerate(zip(found, segment.data, strict=True)) if a != b]
     if wrong:
         raise VerifyFailed(segment.address + wrong[0], len(wrong))
-
-
-def erased_elsewhere(programmer: Programmer, memory: MemoryMap) -> bool:
-    """Whether the identity page holds nothing but the block."""
-    rest = Span(memory.identity.start + identity_block.BLOCK_SIZE, memory.identity.size - identity_block.BLOCK_SIZE)
-    return programmer.read(rest) == b"\xff" * rest.size
+    return len(found)

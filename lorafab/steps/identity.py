@@ -62,8 +62,8 @@ def assign(
     sealed key are durable; no byte of key has reached the board. Raises BoundElsewhere, ForeignIdentity,
     LedgerError, VaultError.
     """
-    known = ledger.find(request.chip_id) is not None
-    if not known and not permit:
+    known = ledger.find(request.chip_id) or ledger.find(str(request.dev_eui))
+    if known is None and not permit:
         _refuse_foreign(found, request)
     claim = ledger.claim(request)
     if found.block is not None and _is_ours(found.block, claim, request, wanted):

@@ -166,7 +166,12 @@ def rework(document: ClaimDocument, request: ClaimRequest) -> ClaimDocument:
                 f"station says {asked or '-'}; correct the station's lot"
             )
     return document.changed(
-        attempts=document.attempts + 1, run=request.run, station=request.station, operator=request.operator
+        # Not *passed* until it passes again: a board that fails its rework must not be exported.
+        state="written" if document.state == "passed" else document.state,
+        attempts=document.attempts + 1,
+        run=request.run,
+        station=request.station,
+        operator=request.operator,
     )
 
 

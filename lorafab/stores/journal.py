@@ -125,6 +125,15 @@ class OrphanJournal:
     unreadable: int
     """Lines that are no events; 1 is usual, for a last line that the kill tore."""
 
+    def set_aside(self) -> Path:
+        """Move it to ``unreadable/``, where no start looks; returns where it is now. Raises RecordError."""
+        folder = self.path.parent / "unreadable"
+        make_folder(folder, RecordError)
+        with disk_errors(self.path, RecordError):
+            os.replace(self.path, folder / self.path.name)
+            sync_folder(folder)
+        return folder / self.path.name
+
     def settle(self) -> None:
         """Delete it, after the INTERRUPTED record is durable. Raises RecordError."""
         with disk_errors(self.path, RecordError):
@@ -141,7 +150,7 @@ def orphans(data_dir: Path, station: str) -> Iterator[OrphanJournal]:
     folder = _folder(data_dir, station)
     for leftover in folder.glob(f".*{_NEW}"):
         leftover.unlink(missing_ok=True)  # killed before its first line was durable: nothing was done yet
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

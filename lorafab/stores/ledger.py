@@ -178,6 +178,11 @@ class TinyLedger:
 
     # Beyond the protocol
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written into it."""
+        return self._history.tail() is None
+
     def is_used(self, dev_eui: Eui64) -> bool:
         """Whether the ledger has ever given this DevEUI away."""
         return self._view.get(dev_eui) is not None

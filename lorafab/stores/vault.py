@@ -148,6 +148,7 @@ def create_pair(private_path: Path, public_path: Path, passphrase: bytes | None)
     private = X25519PrivateKey.generate()
     encryption = BestAvailableEncryption(passphrase) if passphrase is not None else NoEncryption()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    make_folder(public_path.parent, VaultError)  # first, or a bad name would leave half a pair
     write_file(private_path, pem, VaultError, mode=0o600)
     _write_public(public_path, private)
     return key_id(private.public_key())
@@ -180,6 +181,11 @@ def ensure_demo(data_dir: Path) -> Path:
             create_pair(private_path, public_path, None)
         elif not public_path.exists():  # killed between the two files
             _write_public(public_path, load_private(private_path, None))
+        elif key_id(load_private(private_path, None).public_key()) != key_id(_load_public(public_path)):
+            raise VaultError(
+                f"{public_path} is not the other half of {private_path.name}: what is sealed to it could not be "
+                "opened; restore the pair, or move the data folder away and start a new one"
+            )
     return public_path
 
 

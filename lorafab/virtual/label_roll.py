@@ -20,11 +20,14 @@ class LabelRoll:
     def take(self) -> str:
         """Tear off the next sticker. Raises JigError when the roll is empty."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a+", encoding="ascii") as roll:
+        with self._path.open("a+", encoding="ascii", errors="replace") as roll:
             fcntl.flock(roll, fcntl.LOCK_EX)
             roll.seek(0)
             # One line a sticker, only ever appended: a kill leaves the roll as it was or one sticker shorter.
-            number = len(roll.readlines())
+            lines = roll.readlines()
+            if lines and not lines[-1].endswith("\n"):
+                roll.write("\n")  # torn by a kill: that sticker counts as taken
+            number = len(lines)
             while number < self._quantity and self._used(number):
                 roll.write("used elsewhere\n")
                 number += 1

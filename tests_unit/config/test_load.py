@@ -247,7 +247,7 @@ def test_a_mistake_in_a_file_is_named_with_its_place(root: Path, file: str, old:
         (
             "dev_nonce:",
             "devnonce:",
-            "unknown measurement 'devnonce' in limits; known measurements with limits: dev_n",
+            "unknown measurement 'devnonce' in limits; known measurements with limits: bytes",
         ),
         ("dev_nonce:", "selftest_ram:", "measurement selftest_ram must equal OK; it has no limits"),
         ("[0, 200]", "[500]", "limits.dev_nonce: the list ends too early, it should go on"),

@@ -121,10 +121,10 @@ def test_a_claim_is_there_for_the_next_process(tmp_path: Path, clock: Clock, ask
 
 
 def test_rework_of_the_same_pair_keeps_the_identity_and_counts(ledger: TinyLedger, ask: Ask, key: Key) -> None:
-    """A passed board stays passed and proven until it is read back again."""
+    """A passed board stays proven, but is no longer passed until it passes again: it must not be exported meanwhile."""
     to_passed(ledger, ask(1), key(1))
     claim = ledger.claim(ask(1, run="r2"))
-    assert (claim.attempts, claim.state, claim.proven) == (2, "passed", 1)
+    assert (claim.attempts, claim.state, claim.proven) == (2, "written", 1)
     assert [made.number for made in claim.generations] == [1]
     claim = ledger.mark_written(claim.dev_eui, 1, "r2")
     assert (claim.state, claim.proven) == ("written", 1)

@@ -1,0 +1,148 @@
+"""lorafab.steps.counters: no DevNonce repeats, and the firmware can still store the next one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lorafab.domain.memory_map import Segment
+from lorafab.domain.nvm import endnode
+from lorafab.errors import NvmDamaged, ShellError
+from lorafab.interfaces import ClaimRequest
+from lorafab.steps.counters import CounterCheck, check_counters, read_counters
+from lorafab.steps.identity import Assignment
+from lorafab.steps.shell import Shell
+from lorafab.stores.ledger import TinyLedger
+from tests_unit.fakes import MEMORY, FakeBoard, FakeProgrammer
+
+Check = Callable[[], CounterCheck]
+NVM = MEMORY.nvm.start
+
+
+@pytest.fixture
+def check(
+    programmer: FakeProgrammer,
+    shell: Shell,
+    ledger: TinyLedger,
+    give: Callable[..., Assignment],
+    ask: Callable[..., ClaimRequest],
+) -> Check:
+    """One run's check; each call is a run of its own."""
+    runs = iter(range(1, 100))
+
+    def do() -> CounterCheck:
+        run = f"run-{next(runs)}"
+        return check_counters(programmer, shell, MEMORY, ledger, give(ask(run=run)), run)
+
+    return do
+
+
+def store(board: FakeBoard, dev_nonce: int, sequence: int = 1) -> None:
+    """Store counters as the firmware does."""
+    record = endnode.encode(endnode.Counters(dev_nonce, 0, 0, 0xFFFFFFFF, sequence))
+    board.program(Segment(NVM + 32 * (sequence - 1), record))
+
+
+def kept(ledger: TinyLedger, ask: Callable[..., ClaimRequest]) -> object:
+    """What the ledger remembers."""
+    found = ledger.find(str(ask().dev_eui))
+    assert found is not None
+    return found["dev_nonce"]
+
+
+def test_a_new_board_stores_its_first_nonce(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """From 0 to 1, on the board and in the ledger."""
+    assert check() == CounterCheck(dev_nonce=1, gained=1)
+    assert board.counters().dev_nonce == 1
+    assert kept(ledger, ask) == 1
+
+
+def test_each_run_spends_one_nonce(ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check) -> None:
+    """Rework never goes back."""
+    assert [check().dev_nonce for _ in range(3)] == [1, 2, 3]
+    assert kept(ledger, ask) == 3
+
+
+def test_a_board_that_has_joined_meanwhile_is_taken(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """Its DevNonce is ahead of the ledger's: that is what a board in the field does."""
+    check()
+    store(board, 500, sequence=2)
+    assert check() == CounterCheck(dev_nonce=501, gained=500)
+    assert kept(ledger, ask) == 501
+
+
+def test_a_board_behind_the_ledger_is_set_aside(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """Its next join would repeat a DevNonce. Nothing more is stored, and the ledger forgets nothing."""
+    for _ in range(3):
+        check()
+    board.erase(MEMORY.nvm)
+    with pytest.raises(NvmDamaged, match="DevNonce is 0, the ledger has seen 3, and a DevNonce must never repeat"):
+        check()
+    assert board.counters() == endnode.FRESH
+    assert kept(ledger, ask) == 3
+
+
+def test_firmware_that_reads_its_region_otherwise_is_refused(board: FakeBoard, check: Check) -> None:
+    """Probe and firmware must see the same counters, before one is spent."""
+    board.answers["NVM?"] = ["dev_nonce=7", "OK"]
+    with pytest.raises(NvmDamaged, match="firmware says DevNonce 7, its NVM region holds 0"):
+        check()
+    assert board.counters() == endnode.FRESH
+
+
+def test_firmware_that_does_not_store_is_refused(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """It says 1, and the flash says 0; the ledger learns nothing from a promise."""
+    board.forgets_nonces = True
+    with pytest.raises(NvmDamaged, match=r"firmware says DevNonce 1 and the NVM region holds 0, wanted 1 in both"):
+        check()
+    assert kept(ledger, ask) is None
+
+
+def test_firmware_that_skips_nonces_is_refused(board: FakeBoard, check: Check) -> None:
+    """One is asked for, one is stored."""
+    board.answers["NONCE+"] = ["dev_nonce=5", "OK"]
+    with pytest.raises(NvmDamaged, match="firmware says DevNonce 5 and the NVM region holds 0"):
+        check()
+
+
+def test_a_used_up_counter_is_the_boards_end(board: FakeBoard, check: Check) -> None:
+    """After 65535 the firmware refuses, and the board with it."""
+    store(board, 65535)
+    board.answers["NONCE+"] = ["ERR no DevNonce is left"]
+    with pytest.raises(ShellError, match="ERR no DevNonce is left"):
+        check()
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.0", "0x10"])
+def test_an_answer_that_is_no_number_is_refused(board: FakeBoard, check: Check, text: str) -> None:
+    """With the command and what came instead."""
+    board.answers["NVM?"] = [f"dev_nonce={text}", "OK"]
+    with pytest.raises(ShellError, match=rf"answer to NVM\? has dev_nonce='{text}', wanted a number"):
+        check()
+
+
+def test_a_write_that_a_power_cut_tore_loses_nothing(
+    board: FakeBoard, programmer: FakeProgrammer, check: Check
+) -> None:
+    """The newest acknowledged record counts."""
+    store(board, 41, sequence=1)
+    board.torn.add(NVM + 32 + 24)
+    assert read_counters(programmer, MEMORY).dev_nonce == 41
+
+
+def test_a_region_of_damaged_records_only_is_set_aside(
+    board: FakeBoard, programmer: FakeProgrammer, check: Check
+) -> None:
+    """Complete records and none readable: the DevNonce is unknown, which is not the same as fresh."""
+    board.program(Segment(NVM, b"\x00" * 64))
+    with pytest.raises(NvmDamaged, match="holds 2 damaged records and no valid one"):
+        read_counters(programmer, MEMORY)
+    with pytest.raises(NvmDamaged, match="its DevNonce is unknown and may repeat"):
+        check()

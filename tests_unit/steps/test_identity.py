@@ -1,0 +1,263 @@
+"""lorafab.steps.identity: who a board becomes, decided and durable before a byte of key leaves for it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lorafab.domain import identity_block
+from lorafab.domain.identity import Eui64, Identity
+from lorafab.domain.identity_block import BlockState
+from lorafab.domain.memory_map import Segment
+from lorafab.domain.secret import Secret
+from lorafab.errors import BoundElsewhere, ForeignIdentity, VaultError
+from lorafab.interfaces import ClaimRequest
+from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
+from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.vault import Vault, demo_paths, ensure_demo, load_private, open_box
+from tests_unit.fakes import MEMORY, FakeBoard, FakeClock, FakeProgrammer
+
+Ask = Callable[..., ClaimRequest]
+Give = Callable[..., Assignment]
+PAGE = MEMORY.identity.start
+KEY = bytes(range(16))
+
+
+def put(board: FakeBoard, identity: Identity) -> None:
+    """Write a block as an earlier run did."""
+    board.erase(MEMORY.identity)
+    board.program(Segment(PAGE, identity_block.encode(identity)))
+
+
+def written(board: FakeBoard, ledger: TinyLedger, assignment: Assignment, run: str = "run-1") -> Identity:
+    """Bring an assignment to the board, as the next steps of the run do."""
+    assert assignment.to_write is not None
+    put(board, assignment.to_write)
+    ledger.mark_written(assignment.dev_eui, assignment.generation, run)
+    return assignment.to_write
+
+
+def stranger(n: int = 77) -> Identity:
+    """An identity that no ledger of ours ever gave."""
+    return Identity(f"X{n}", Eui64(0x70B3D50000000000 + n), Eui64(0x70B3D57ED0000000), Secret(KEY), None, 1, 5, "demo")
+
+
+# --- what lies in the page ---
+
+
+def test_an_erased_page_is_blank(programmer: FakeProgrammer) -> None:
+    """No block, and nothing damaged."""
+    found = read_identity(programmer, MEMORY)
+    assert (found.state, found.block) == (BlockState.BLANK, None)
+
+
+def test_a_whole_block_is_read(board: FakeBoard, programmer: FakeProgrammer) -> None:
+    """As it was encoded."""
+    put(board, stranger())
+    found = read_identity(programmer, MEMORY)
+    assert found.state is BlockState.VALID
+    assert found.block is not None
+    assert (found.block.dev_eui, found.block.serial) == (stranger().dev_eui, "X77")
+    assert found.block.app_key.same_as(Secret(KEY))
+
+
+@pytest.mark.parametrize("word", range(12))
+def test_a_torn_word_damages_the_block_and_not_the_run(board: FakeBoard, programmer: FakeProgrammer, word: int) -> None:
+    """A power cut inside the block is told as a damaged block, wherever it hit."""
+    put(board, stranger())
+    board.torn.add(PAGE + 8 * word)
+    found = read_identity(programmer, MEMORY)
+    assert (found.state, found.block) == (BlockState.DAMAGED, None)
+
+
+# --- a new board ---
+
+
+def test_a_blank_board_gets_a_key_that_is_sealed_before_it_is_written(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask, tmp_path: Path
+) -> None:
+    """Another process finds binding and box in the ledger; the box opens to the key; the board has none of it yet."""
+    given = give(ask())
+    assert given.to_write is not None
+    assert (given.generation, given.to_write.generation, given.claim.state) == (1, 1, "reserved")
+    other = TinyLedger.open(tmp_path, FakeClock())
+    kept = other.find(board.chip_id)
+    assert kept is not None
+    assert (kept["dev_eui"], kept["label"]) == (str(given.dev_eui), ask().label)
+    [box] = other.sealed_keys(given.dev_eui)
+    opened = open_box(load_private(demo_paths(tmp_path)[0], None), given.dev_eui, 1, box["box"])
+    assert opened.same_as(given.to_write.app_key)
+    assert box["kcv"] == given.kcv_app == opened.kcv()
+    assert not board.programmed
+
+
+def test_the_identity_says_what_lot_and_label_say(give: Give, ask: Ask, wanted: Wanted) -> None:
+    """DevEUI and serial of the label, JoinEUI, region and name of the lot; LoRaWAN 1.0.x has no NwkKey."""
+    identity = give(ask(7)).to_write
+    assert identity is not None
+    assert (identity.dev_eui, identity.serial) == (ask(7).dev_eui, "LF00000007")
+    assert (identity.join_eui, identity.region, identity.lot) == (wanted.join_eui, wanted.region, wanted.lot)
+    assert identity.nwk_key is None
+
+
+def test_an_assignment_never_prints_its_key(give: Give, ask: Ask) -> None:
+    """pytest would put it on the screen."""
+    given = give(ask())
+    assert given.to_write is not None
+    assert given.to_write.app_key.reveal().hex().upper() not in repr(given).upper()
+
+
+# --- rework ---
+
+
+def test_rework_keeps_the_key_on_the_board(board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask) -> None:
+    """A key that the ledger knows stays: nothing to write, the same check value, no new generation."""
+    first = give(ask())
+    written(board, ledger, first)
+    again = give(ask(run="run-2"))
+    assert again.to_write is None
+    assert (again.generation, again.kcv_app) == (1, first.kcv_app)
+    assert (again.claim.attempts, len(again.claim.generations)) == (2, 1)
+
+
+def test_a_block_torn_while_it_was_written_gets_the_next_generation(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask
+) -> None:
+    """A retry adds a key and never replaces one: both stay in the ledger."""
+    first = give(ask())
+    written(board, ledger, first)
+    board.torn.add(PAGE + 32)
+    again = give(ask(run="run-2"))
+    assert again.to_write is not None
+    assert again.generation == 2
+    assert again.kcv_app != first.kcv_app
+    assert [one["kcv"] for one in ledger.sealed_keys(first.dev_eui)] == [first.kcv_app, again.kcv_app]
+
+
+def test_a_run_killed_before_it_wrote_leaves_its_key_unused(give: Give, ask: Ask) -> None:
+    """The page is still blank: whether the old key was ever on the board is unknown, so the next one is drawn."""
+    first = give(ask())
+    again = give(ask(run="run-2"))
+    assert (first.generation, again.generation) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"app_key": Secret(KEY)},
+        {"join_eui": Eui64(0x70B3D57ED0000009)},
+        {"serial": "LF00000009"},
+        {"region": 8},
+        {"region": None},
+        {"lot": "other"},
+        {"generation": 3},
+        {"nwk_key": Secret(KEY)},
+    ],
+    ids=str,
+)
+def test_a_block_that_differs_in_anything_is_written_anew(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask, change: dict[str, object]
+) -> None:
+    """Only a block that says all of what this board should say may stay."""
+    identity = written(board, ledger, give(ask()))
+    put(board, replace(identity, **change))  # type: ignore[arg-type]
+    again = give(ask(run="run-2"))
+    assert again.to_write is not None
+    assert again.generation == 2
+
+
+def test_after_a_rebind_the_old_key_is_not_kept(board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask) -> None:
+    """A new label for the same chip: the next run adds a generation, and the ledger takes it as read back."""
+    first = give(ask())
+    written(board, ledger, first)
+    label = "LW:D0:NEW STICKER"
+    ledger.rebind(
+        first.dev_eui, label=label, chip_id=board.chip_id, reason="sticker burnt", operator="Eve", run="bench-1"
+    )
+    again = give(ask(run="run-2", label=label))
+    assert again.to_write is not None, "a key that the ledger retired was kept"
+    assert again.generation == 2
+    assert ledger.mark_written(again.dev_eui, again.generation, "run-2").state == "written"
+
+
+# --- foreign boards ---
+
+
+def test_a_strangers_identity_is_refused_and_nothing_is_claimed(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask
+) -> None:
+    """The sentence names what was found, what was wanted, and the permit that would overwrite it."""
+    put(board, stranger())
+    with pytest.raises(ForeignIdentity) as caught:
+        give(ask())
+    sentence = str(caught.value)
+    assert f"holds {stranger().dev_eui}" in sentence
+    assert f"never gave to chip {board.chip_id}" in sentence
+    assert f"label DevEUI {ask().dev_eui}" in sentence
+    assert "--permit=overwrite-identity:REASON" in sentence
+    assert KEY.hex().upper() not in sentence.upper()
+    assert list(ledger.all_claims()) == []
+
+
+def test_something_unreadable_on_an_unknown_chip_is_refused(board: FakeBoard, give: Give, ask: Ask) -> None:
+    """It may be another maker's key."""
+    board.program(Segment(PAGE, b"not a block at all......"))
+    with pytest.raises(ForeignIdentity, match="holds something unreadable"):
+        give(ask())
+
+
+def test_a_permit_overwrites_a_strangers_identity(board: FakeBoard, give: Give, ask: Ask) -> None:
+    """With it the board becomes a new one."""
+    put(board, stranger())
+    given = give(ask(), permit=True)
+    assert given.to_write is not None
+    assert given.to_write.dev_eui == ask().dev_eui
+
+
+def test_a_known_chip_with_another_boards_identity_needs_the_permit(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask
+) -> None:
+    """Somebody wrote another board's block on it: no key is drawn, until somebody takes it on himself."""
+    first = give(ask())
+    put(board, stranger())
+    with pytest.raises(ForeignIdentity, match=str(stranger().dev_eui)):
+        give(ask(run="run-2"))
+    assert len(ledger.sealed_keys(first.dev_eui)) == 1
+    assert give(ask(run="run-3"), permit=True).generation == 2
+
+
+@pytest.mark.parametrize("permit", [False, True])
+def test_a_label_on_two_chips_is_refused(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask, permit: bool
+) -> None:
+    """No permit helps, and no key is drawn: that is for `ledger rebind`."""
+    give(ask())
+    board.chip_id = "4C4656429999999999999999"
+    with pytest.raises(BoundElsewhere, match="ledger rebind"):
+        give(ask(run="run-2", chip_id=board.chip_id), permit=permit)
+    assert len(ledger.sealed_keys(ask().dev_eui)) == 1
+
+
+def test_two_labels_on_one_chip_are_refused(ledger: TinyLedger, give: Give, ask: Ask) -> None:
+    """The first label stays the board's, the second stays free."""
+    give(ask(1))
+    with pytest.raises(BoundElsewhere, match=str(ask(1).dev_eui)):
+        give(ask(2, run="run-2"))
+    assert not ledger.is_used(ask(2).dev_eui)
+
+
+def test_a_vault_that_cannot_seal_stops_before_a_key_is_known(
+    programmer: FakeProgrammer, ledger: TinyLedger, ask: Ask, wanted: Wanted, tmp_path: Path
+) -> None:
+    """The mirror's disk is gone: the ledger has the binding, no key, and the next run goes on from there."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    vault = Vault(ensure_demo(tmp_path), mirror)
+    mirror.rmdir()
+    with pytest.raises(VaultError, match="mirror"):
+        assign(read_identity(programmer, MEMORY), ask(), wanted, ledger, vault, permit=False)
+    assert ledger.sealed_keys(ask().dev_eui) == []
+    mirror.mkdir()
+    given = assign(read_identity(programmer, MEMORY), ask(run="run-2"), wanted, ledger, vault, permit=False)
+    assert given.generation == 1

@@ -1,0 +1,115 @@
+"""lorafab.steps.keys: the block on the board and the firmware both say who the board is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from lorafab.domain import identity_block
+from lorafab.domain.identity import Eui64
+from lorafab.domain.memory_map import Segment
+from lorafab.domain.secret import Secret
+from lorafab.errors import ForeignIdentity, LinkSilent, ShellError
+from lorafab.interfaces import ClaimRequest
+from lorafab.steps.identity import Assignment
+from lorafab.steps.keys import check_block, check_firmware
+from lorafab.steps.shell import Shell
+from tests_unit.fakes import MEMORY, FakeBoard, FakeProgrammer
+
+OTHER_KEY = Secret(b"not the key you ")
+
+
+@pytest.fixture
+def assignment(board: FakeBoard, give: Callable[..., Assignment], ask: Callable[..., ClaimRequest]) -> Assignment:
+    """What the board was given, and holds."""
+    given = give(ask())
+    assert given.to_write is not None
+    board.program(Segment(MEMORY.identity.start, identity_block.encode(given.to_write)))
+    return given
+
+
+def test_the_block_on_the_board_is_compared(programmer: FakeProgrammer, assignment: Assignment) -> None:
+    """What was read back is what was assigned."""
+    check_block(programmer, MEMORY, assignment)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dev_eui": Eui64(1)}, "says DevEUI '0000000000000001', wanted '024C464200000001'"),
+        ({"join_eui": Eui64(2)}, "says JoinEUI '0000000000000002', wanted '00005EEF10000001'"),
+        ({"serial": "LF9"}, "says serial 'LF9', wanted 'LF00000001'"),
+        ({"generation": 2}, "says key generation '2', wanted '1'"),
+        ({"app_key": OTHER_KEY}, f"says key check value '{OTHER_KEY.kcv()}', wanted"),
+    ],
+    ids=str,
+)
+def test_each_difference_in_the_block_is_named(
+    board: FakeBoard, programmer: FakeProgrammer, assignment: Assignment, change: dict[str, object], sentence: str
+) -> None:
+    """Found and wanted, the key by its check value only."""
+    assert assignment.to_write is not None
+    board.erase(MEMORY.identity)
+    wrong = replace(assignment.to_write, **change)  # type: ignore[arg-type]
+    board.program(Segment(MEMORY.identity.start, identity_block.encode(wrong)))
+    with pytest.raises(ForeignIdentity) as caught:
+        check_block(programmer, MEMORY, assignment)
+    assert f"the identity block {sentence}" in str(caught.value)
+    for key in (OTHER_KEY, assignment.to_write.app_key):
+        assert key.reveal().hex().upper() not in str(caught.value).upper()
+
+
+def test_a_page_without_a_whole_block_is_refused(
+    board: FakeBoard, programmer: FakeProgrammer, assignment: Assignment
+) -> None:
+    """Torn or erased, the sentence says which."""
+    board.torn.add(MEMORY.identity.start + 24)
+    with pytest.raises(ForeignIdentity, match="reads damaged, wanted a whole block for DevEUI 024C464200000001"):
+        check_block(programmer, MEMORY, assignment)
+    board.erase(MEMORY.identity)
+    with pytest.raises(ForeignIdentity, match="reads blank"):
+        check_block(programmer, MEMORY, assignment)
+
+
+def test_the_firmware_answers_with_the_check_value_that_it_computed(shell: Shell, assignment: Assignment) -> None:
+    """The proof that the firmware sees the key."""
+    assert check_firmware(shell, assignment) == assignment.kcv_app
+
+
+@pytest.mark.parametrize("field", ["dev_eui", "join_eui", "serial", "generation"])
+@pytest.mark.parametrize("said", ["something else", None])
+def test_each_thing_that_the_firmware_says_wrong_or_not_is_named(
+    board: FakeBoard, shell: Shell, assignment: Assignment, field: str, said: str | None
+) -> None:
+    """An answer without the field is as bad as a wrong one."""
+    answer = board.answer("ID?")
+    kept = [line for line in answer if not line.startswith(field + "=")]
+    board.answers["ID?"] = ([] if said is None else [f"{field}={said}"]) + kept
+    with pytest.raises(ForeignIdentity, match=f"the firmware says {field} '{said or 'nothing'}', wanted '"):
+        check_firmware(shell, assignment)
+
+
+@pytest.mark.parametrize("said", ["0011223344556677", None])
+def test_another_check_value_is_given_to_the_test_to_judge(
+    board: FakeBoard, shell: Shell, assignment: Assignment, said: str | None
+) -> None:
+    """It is a measurement: the report shows it as one that failed."""
+    kept = [line for line in board.answer("ID?") if not line.startswith("kcv_app=")]
+    board.answers["ID?"] = ([] if said is None else [f"kcv_app={said}"]) + kept
+    assert check_firmware(shell, assignment) == (said or "nothing")
+
+
+def test_firmware_without_an_identity_is_the_boards_fault(
+    board: FakeBoard, shell: Shell, assignment: Assignment
+) -> None:
+    """It answers ERR, and its sentence is shown."""
+    board.erase(MEMORY.identity)
+    with pytest.raises(ShellError, match="ERR no identity: blank"):
+        check_firmware(shell, assignment)
+
+
+def test_silent_firmware_is_told_apart(board: FakeBoard, shell: Shell, assignment: Assignment) -> None:
+    """No line at all is LinkSilent."""
+    board.silent = True
+    with pytest.raises(LinkSilent, match=r"no line for 0\.5 s after ID\?"):
+        check_firmware(shell, assignment)
