@@ -18,10 +18,11 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(BIN)/python firmware/build.py --check
-	$(BIN)/pytest -q tests_unit tests_virtual
+	$(BIN)/pytest -q -p xdist -n auto tests_unit
+	$(BIN)/pytest -q tests_virtual
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -q tests_unit
+	$(BIN)/pytest -q -p xdist -n auto -m 'not slow' tests_unit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -112,6 +112,7 @@ def test_a_record_without_steps_has_a_page() -> None:
     assert page.blob["title"] == f"ERROR {record.run}"
 
 
+@pytest.mark.slow
 def test_the_same_record_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     """Neither home, CI, hash seed, time zone, folder, conftest, ini file nor PYTEST_* variables get in."""
     (tmp_path / "record.json").write_bytes(canonical_json(samples.failed()))

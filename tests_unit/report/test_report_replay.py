@@ -144,6 +144,7 @@ def test_b():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [[], ["-s", "-v"], ["-p", "no:terminal"], ["--junitxml=j.xml", "-x", "-W", "error"]]
 )

@@ -249,6 +249,7 @@ def test_a_box_that_nobody_could_open_is_refused(ledger: TinyLedger, ask: Ask) -
             ledger.add_key(ask(1).dev_eui, 1, SealedKey(kcv, box, key_id), "r1")
 
 
+@pytest.mark.slow
 def test_the_255th_generation_is_the_last(ledger: TinyLedger, ask: Ask, key: Key) -> None:
     """The identity block has one byte for it."""
     ledger.claim(ask(1))
@@ -518,6 +519,7 @@ def _fight(folder: Path, worker: int, boards: int) -> list[tuple[int, str]]:
     return outcomes
 
 
+@pytest.mark.slow
 def test_four_processes_get_each_label_exactly_once(tmp_path: Path) -> None:
     """Everyone else is refused, and the ledger is sound afterwards."""
     ledger = TinyLedger.create(tmp_path, SystemClock())

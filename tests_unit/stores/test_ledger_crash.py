@@ -14,6 +14,8 @@ from lorafab.errors import LedgerError
 from lorafab.interfaces import ClaimRequest, Clock, SealedKey
 from lorafab.stores.ledger import TinyLedger
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[..., ClaimRequest]
 Key = Callable[[int], SealedKey]
 CALLS = ("fsync", "replace", "write", "ftruncate")

@@ -219,6 +219,7 @@ def _demo(folder: Path) -> bytes:
     return ensure_demo(folder).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_demo_pair_is_made_once(tmp_path: Path) -> None:
     """Also when several runs start at the same moment; the halves belong together and the private one is private."""
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
