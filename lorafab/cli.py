@@ -238,9 +238,10 @@ def _ledger_check(options: argparse.Namespace) -> object:
     # Writable: a change that a kill cut short is completed first, as the next run would do.
     ledger = _ledger(options, read_only=False)
     problems = ledger.check()
+    _show({"ledger": ledger.ledger_id, "head": ledger.head(), "problems": problems}, as_json=options.json)
     if problems:
-        raise LedgerError("; ".join(problems))
-    return {"ledger": ledger.ledger_id, "head": ledger.head(), "problems": []}
+        raise LedgerError(f"the ledger has {len(problems)} problems, the first: {problems[0]}; stop, and show it to QA")
+    return None
 
 
 def _vault_init(options: argparse.Namespace) -> object:

@@ -1,7 +1,40 @@
 """The unit suite runs pytest inside pytest; the plugin for that is not loaded on the production line."""
 
+import shutil
+import signal
+from collections.abc import Iterator
+
 import pytest
+
+from tests_unit.line import ROOT, Line
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("pytester")
+
+
+@pytest.fixture
+def line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    """A fresh project, with an empty ledger and a blank board."""
+    for folder in ("tests_production", "stations", "firmware/endnode-wle5"):
+        shutil.copytree(
+            ROOT / folder, pytester.path / folder, ignore=shutil.ignore_patterns("src", "hal", "__pycache__")
+        )
+    pytester.makefile(
+        ".ini",
+        pytest="""
+        [pytest]
+        testpaths = tests_production
+        addopts = -ra --strict-markers --disable-plugin-autoload --import-mode=importlib -p lorafab.plugin
+        xfail_strict = true
+        filterwarnings = error
+        """,
+    )
+    made = Line(pytester, monkeypatch)
+    monkeypatch.setattr("lorafab.run.session.open_station", made.open_station)
+    # The page has its own tests; one run below makes it.
+    monkeypatch.setattr("lorafab.report.board.render_board", lambda record, **_: record.verdict)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield made
+    for number, handler in before.items():
+        signal.signal(number, handler)
