@@ -99,8 +99,9 @@ class Screen:
         for measurement in state.measurements:
             if measurement.outcome is Outcome.MARGINAL:
                 self._terminal.write_line(f"      marginal: {measurement.sentence()}", yellow=True)
-        for line in textwrap.wrap(state.sentence, max(40, shutil.get_terminal_size().columns - 8)):
-            self._terminal.write_line(f"      {line}")
+        if state.sentence:
+            for line in _wrapped(state.sentence, _columns(self._terminal.isatty()), indent="      "):
+                self._terminal.write_line(line)
 
     def _state(self, nodeid: str) -> StepState | None:
         path, _, name = nodeid.partition("::")
@@ -149,21 +150,30 @@ class LastingOutput:
 def show_verdict(session: Session, output: LastingOutput) -> None:
     """Print the verdict so that it can be read from two metres, and the contract's line as the last one."""
     colour = output.isatty() and "NO_COLOR" not in os.environ
-    output.write("\n".join(verdict_lines(session, colour=colour, width=shutil.get_terminal_size().columns)) + "\n")
+    output.write("\n".join(verdict_lines(session, colour=colour, width=_columns(output.isatty()))) + "\n")
     output.flush()
 
 
-def verdict_lines(session: Session, *, colour: bool, width: int) -> list[str]:
+def _columns(terminal: bool) -> int | None:
+    """Width of the screen; None for a file or a pipe, where a sentence stays on one line and can be searched for."""
+    return shutil.get_terminal_size().columns if terminal else None
+
+
+def _wrapped(text: str, width: int | None, indent: str = "   ") -> list[str]:
+    lines = [text] if width is None else textwrap.wrap(text, max(40, min(width, 100) - len(indent)))
+    return [indent + line for line in lines]
+
+
+def verdict_lines(session: Session, *, colour: bool, width: int | None) -> list[str]:
     """The closing screen: a bar with the verdict, why, what to do next, notices, and the last line."""
-    verdict, width = session.verdict, min(width, 100)
+    verdict, bar_width = session.verdict, min(width or 80, 100)
     label = session.run.facts.label if session.run else None
     lines = [""]
     for text in ("", f"   {verdict.value}   {label.dev_eui if label else ''} {(label and label.serial) or ''}", ""):
-        bar = f"{text:<{width}}" if colour else (text or "=" * width)
+        bar = f"{text:<{bar_width}}" if colour else (text or "=" * bar_width)
         lines.append(f"\x1b[{_COLOURS.get(verdict, _GREY)}m{bar}\x1b[0m" if colour else bar)
-    wrapped = max(40, width - 3)
     for sentence in filter(None, (session.why(), verdict.advice)):
-        lines += [f"   {line}" for line in textwrap.wrap(sentence, wrapped)]
+        lines += _wrapped(sentence, width)
     for notice in session.notices:
-        lines += [f"   note: {line}" for line in textwrap.wrap(notice, wrapped)]
+        lines += _wrapped(notice, width, indent="   note: ")
     return [*lines, "", session.last_line()]
