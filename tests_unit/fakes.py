@@ -1,5 +1,6 @@
 """Stand-ins for a board and the tools around it: no emulator, no probe, no port. They refuse what real ones refuse."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,8 @@ class FakeBoard:
     answers: dict[str, list[str]] = field(default_factory=dict)
     """Answers that replace the firmware's own."""
     forgets_nonces: bool = False
+    image_size: int = 8168
+    """Of the firmware that is committed."""
 
     def read(self, span: Span) -> bytes:
         """What the bus gives."""
@@ -104,6 +107,9 @@ class FakeBoard:
             "NVM?": lambda: [f"dev_nonce={self.counters().dev_nonce}", "OK"],
             "NONCE+": self._next_nonce,
         }
+        if command == "TEST flash":
+            code = self.flash[: self.image_size]
+            return [f"image_crc={zlib.crc32(code):08X}", f"image_size={len(code)}", "OK"]
         if command.startswith("TEST "):
             return ["OK"]
         return known[command]() if command in known else ["ERR unknown command"]

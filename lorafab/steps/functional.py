@@ -1,5 +1,9 @@
 """Does the firmware work: is it the right one, on the right chip, and do its self-tests pass?"""
 
+import zlib
+
+from lorafab.domain.image import Image
+from lorafab.domain.memory_map import Span
 from lorafab.errors import PortError, ShellError
 from lorafab.interfaces import ChipInfo, Programmer
 from lorafab.steps.shell import Shell
@@ -26,6 +30,26 @@ def check_version(shell: Shell, version: str, chip: ChipInfo) -> str:
             "check the station's wiring: probe and serial port belong to different boards"
         )
     return found
+
+
+def check_code(shell: Shell, image: Image) -> str:
+    """The core reads its own code as the image has it: "OK", or what differs. The probe has compared the bytes before.
+
+    The firmware answers with length and CRC-32 (zlib) of its code as the core sees it.
+    """
+    try:
+        said = shell.ask("TEST flash")
+    except ShellError as error:
+        return str(error)
+    first = image.segments[0].address
+    code = image.read(Span(first, _number(said.get("image_size", ""))))
+    wanted = None if not code else f"{zlib.crc32(code):08X}"
+    found = said.get("image_crc", "nothing")
+    return "OK" if found == wanted else f"the core reads CRC-32 {found}, the image has {wanted or 'no such length'}"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def self_test(shell: Shell, name: str) -> str:

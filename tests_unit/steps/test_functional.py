@@ -1,11 +1,15 @@
 """lorafab.steps.functional: the right firmware runs, on the board that the probe holds."""
 
+import re
+
 import pytest
 
+from lorafab.domain.image import make_image
+from lorafab.domain.memory_map import Segment
 from lorafab.errors import LinkSilent, PortError, ProbeError, ShellError
-from lorafab.steps.functional import check_version, self_test, start_firmware
+from lorafab.steps.functional import check_code, check_version, self_test, start_firmware
 from lorafab.steps.shell import Shell
-from tests_unit.fakes import FakeBoard, FakeLink, FakeProgrammer
+from tests_unit.fakes import MCU, FakeBoard, FakeLink, FakeProgrammer
 
 
 def test_a_reset_starts_the_firmware(board: FakeBoard, programmer: FakeProgrammer) -> None:
@@ -72,3 +76,31 @@ def test_a_board_that_dies_in_a_self_test_is_silent(board: FakeBoard, shell: She
     board.silent = True
     with pytest.raises(LinkSilent, match="after TEST flash"):
         self_test(shell, "flash")
+
+
+IMAGE = make_image("x.hex", "0" * 64, [Segment(MCU.flash_start, bytes(range(64)))])
+
+
+def test_code_that_the_core_reads_as_it_was_sent_is_ok(board: FakeBoard, shell: Shell) -> None:
+    """Length and CRC-32 are those of the image."""
+    board.image_size = 64
+    board.flash[:64] = bytes(range(64))
+    assert check_code(shell, IMAGE) == "OK"
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (["image_crc=00000000", "image_size=64", "OK"], r"the core reads CRC-32 00000000, the image has [0-9A-F]{8}$"),
+        (["image_crc=00000000", "image_size=65", "OK"], "the image has no such length"),
+        (["image_crc=00000000", "image_size=-8", "OK"], "the image has no such length"),
+        (["OK"], "the core reads CRC-32 nothing"),
+        (["ERR flash 7"], "ERR flash 7"),
+    ],
+)
+def test_code_that_the_core_reads_otherwise_is_named(
+    board: FakeBoard, shell: Shell, answer: list[str], text: str
+) -> None:
+    """An answer without figures is not OK either."""
+    board.answers["TEST flash"] = answer
+    assert re.search(text, check_code(shell, IMAGE))
