@@ -148,6 +148,8 @@ def test_a_bare_dev_eui_names_the_board_whose_label_was_scanned_before(line: Lin
     assert first.record is not None
     again = line.produce(f"--label={first.record.dev_eui}")
     assert again.status == 0, again.out
+    assert again.record is not None
+    assert (again.record.serial, again.record.attempt) == (first.record.serial, 2)
 
 
 def test_a_plan_that_reads_no_key_cannot_pass(line: Line) -> None:

@@ -78,7 +78,7 @@ def make_record(run: Run, end: datetime) -> RunRecord:
         product=config.product.product,
         attempt=run.attempt,
         label=label.text_redacted if label else None,
-        serial=(label.serial or None) if label else None,
+        serial=(assignment.serial if assignment else label.serial if label else None) or None,
         dev_eui=str(label.dev_eui) if label else None,
         join_eui=str(config.lot.join_eui) if label else None,
         chip_id=facts.chip.unique_id if facts.chip else None,
