@@ -167,6 +167,19 @@ def test_layout_is_as_documented(tmp_path: Path) -> None:
     file.close()
 
 
+def test_damaged_intent_is_refused_and_holds_no_lock(tmp_path: Path) -> None:
+    """The same sentence every time, also while the first refusal is still being handled."""
+    file = BoardFile(tmp_path / "b")
+    file.begin_program(3, NEW)
+    file.close()
+    _poke(tmp_path / "b", INTENT + 8, b"\xaa")
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(JigError, match="damaged intent") as caught:
+            BoardFile(tmp_path / "b")
+        refusals.append(caught)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 400))
 def test_kill_at_any_line_leaves_a_board(tmp_path_factory: pytest.TempPathFactory, line: int) -> None:

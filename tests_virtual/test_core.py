@@ -192,3 +192,148 @@ def test_core_clock_follows_rcc(start: Start) -> None:
     board = start(image(switch))
     board.advance(1_000_000)
     assert board.core.cpu.get(cpu.R0) == pytest.approx(8000, rel=0.01)
+
+
+PEND_SYSTICK = (0x2101, 0x0689, 0x6001)  # movs r1, #1; lsls r1, r1, #26; str r1, [r0]: ICSR in r0
+
+
+@pytest.mark.parametrize("length", [49, 98, 196, 294, 1000])
+def test_short_window_between_masks_is_found(start: Start, length: int) -> None:
+    """A loop that opens interrupts for one instruction a turn gets its interrupt, however long the loop is."""
+    setup = [0xB672, 0x4803, *PEND_SYSTICK, 0xE003, 0xBF00, 0xBF00, 0xED04, 0xE000]
+    loop = [0xBF00] * (length - 4) + [0xB662, 0xBF00, 0xB672]  # nop; ...; cpsie i; nop; cpsid i
+    offset = -(2 * len(loop) + 4) >> 1 & 0x1F_FFFF
+    loop += [0xF400 | offset >> 11 & 0x3FF, 0xB800 | offset & 0x7FF]  # b.w
+    handler = 2 * len(setup + loop)
+    board = start(image([*setup, *loop, 0x2505, 0xE7FE], systick=handler))
+    board.advance(100_000_000)
+    assert board.core.cpu.get(cpu.GENERAL[5]) == 5
+
+
+@pytest.mark.parametrize("hint", [0xBF20, 0xBF10], ids=["wfe", "yield"])
+def test_hints_are_no_undefined_instructions(start: Start, hint: int) -> None:
+    """WFE and YIELD may do nothing, take little time, and the undefined instruction behind one still faults."""
+    board = start(image([0x2000, 0x3001, hint, 0xE7FC]))
+    board.advance(1_000_000)
+    assert board.core.cpu.get(cpu.R0) > 100
+    assert board.complaints == []
+    board = start(image([hint, 0xDE00, 0x2305, 0xE7FE], hard_fault=4))
+    board.advance(1_000_000)
+    assert board.core.cpu.get(cpu.R3) == 5
+
+
+def run_masked(start: Start, priority: int, group: int = 0) -> Board:
+    """BASEPRI 0x90; SysTick of ``priority`` is made pending; then WFI, and r2 counts what goes on behind it."""
+    code = [0x2090, 0xF380, 0x8811, 0x4804, *PEND_SYSTICK, 0xBF30, 0x3201, 0xE7FC, 0x2505, 0xE7FE, 0xED04, 0xE000]
+    board = start(image(code, systick=20))
+    debugger = Debugger(board)
+    debugger.write(DEMCR, 1)
+    debugger.write(AIRCR, 0x05FA_0004)
+    debugger.write(0xE000_ED20, priority << 24)
+    debugger.write(AIRCR, 0x05FA_0000 | group << 8)
+    debugger.set_register(2, 0)
+    debugger.set_register(5, 0)
+    debugger.run(10_000_000)
+    return board
+
+
+def test_wfi_sleeps_on_below_basepri(start: Start) -> None:
+    """PRIMASK does not keep a pending interrupt from ending WFI, BASEPRI does."""
+    board = run_masked(start, 0xF0)
+    assert board.core.sleeping
+    assert board.core.cpu.get(cpu.R2) <= 1, "the first WFI may end at once"
+    assert run_masked(start, 0x80).core.cpu.get(cpu.GENERAL[5]) == 5
+
+
+def test_basepri_masks_whole_groups(start: Start) -> None:
+    """With two group bits 0x80 and 0x90 are one group, so BASEPRI 0x90 masks a priority of 0x80."""
+    assert run_masked(start, 0x80, group=5).core.cpu.get(cpu.GENERAL[5]) == 0
+
+
+def test_unprivileged_thread_has_its_own_stack_again_after_svc(start: Start) -> None:
+    """In the handler CONTROL reads without SPSEL; afterwards the process stack is used, still unprivileged."""
+    code = [
+        0x4806, 0xF380, 0x8809, 0x2003, 0xF380, 0x8814, 0xF3BF, 0x8F6F,  # msr psp, =0x20003000; msr control, 3; isb
+        0xDF00, 0x2207, 0xF3EF, 0x8314, 0xE7FE, 0xBF00, 0x3000, 0x2000,  # svc; movs r2, #7; mrs r3, control; b .
+        0xF3EF, 0x8405, 0xF3EF, 0x8514, 0x4770,                          # mrs r4, ipsr; mrs r5, control; bx lr
+    ]  # fmt: skip
+    board = start(image(code, svcall=32))
+    board.advance(1_000_000)
+    values = [board.core.cpu.get(cpu.GENERAL[n]) for n in (2, 3, 4, 5)]
+    assert values == [7, 3, 11, 1]
+    assert board.core.cpu.get(cpu.SP) == 0x2000_3000
+
+
+def test_reset_ends_the_use_of_the_process_stack(start: Start) -> None:
+    """CONTROL is 0 after reset, also when a handler of an unprivileged thread was interrupted by it."""
+    board = start(image([0x4802, 0xF380, 0x8809, 0x2003, 0xF380, 0x8814, 0x3000, 0x2000, 0xE7FE]))
+    debugger = Debugger(board)
+    debugger.set_register(20, 0x0300_0000)
+    debugger.write(DEMCR, 1)
+    debugger.write(AIRCR, 0x05FA_0004)
+    assert debugger.register(20) == 0
+    assert debugger.register(13) == debugger.register(17) == 0x2000_8000
+
+
+STRAY = [0x4802, 0x2107, 0x6001, 0x6802, 0xE7FE, 0xBF00]  # ldr r0, =place; movs r1, #7; str r1, [r0]; ldr r2, [r0]; b .
+
+
+@pytest.mark.parametrize("place", [0x0801_0800, 0x0001_0800])
+def test_stray_write_is_not_read_back(start: Start, place: int) -> None:
+    """The program itself reads what is in the flash, not what it tried to store."""
+    board = start(image([*STRAY, place & 0xFFFF, place >> 16]))
+    board.advance(1_000_000)
+    assert board.core.cpu.get(cpu.R2) == 0xFFFF_FFFF
+
+
+def test_stray_write_over_the_vectors_changes_no_vector(start: Start) -> None:
+    """A null pointer's store, then a reset by the program: it starts as always."""
+    code = [0x2000, 0x2101, 0x6001, 0x4802, 0x4902, 0x6001, 0xE7FE, 0xBF00, 0xED0C, 0xE000, 0x0004, 0x05FA]
+    board = start(image(code))
+    debugger = Debugger(board)
+    debugger.write(DEMCR, 1)
+    debugger.run(1_000_000)
+    assert debugger.halted()
+    assert debugger.register(13) == 0x2000_8000
+
+
+@pytest.mark.parametrize("control", [5, 7], ids=["no interrupt", "masked interrupt"])
+def test_count_flag_is_read_once(start: Start, control: int) -> None:
+    """Polling SysTick's COUNTFLAG, which reading clears: no turn is lost, wherever the host's steps end."""
+    poll = [0xB672, 0x4803, 0x6801, 0x03C9, 0xD5FC, 0x3201, 0xE7FA, 0xBF00, 0xE010, 0xE000]
+    board = start(image(poll))
+    debugger = Debugger(board)
+    debugger.write(DEMCR, 1)
+    debugger.write(AIRCR, 0x05FA_0004)
+    debugger.write(0xE000_E014, 3999)
+    debugger.write(0xE000_E018, 0)
+    debugger.write(0xE000_E010, control)
+    debugger.set_register(2, 0)
+    debugger.run()
+    began_ns = board.clock.now_ns
+    for _ in range(200):
+        board.advance(137_000)
+    turns = (board.clock.now_ns - began_ns) / 1e6
+    assert board.core.cpu.get(cpu.R2) == pytest.approx(turns, abs=1.5)
+
+
+def test_virgin_part_stays_in_the_boot_loader_until_told(start: Start) -> None:
+    """ACR.EMPTY is evaluated when the power comes: a program starts after it is cleared, or after a power cycle."""
+    program = image([0x2305, 0xE7FE])
+    for clear in (True, False):
+        board = start(b"")
+        debugger = Debugger(board)
+        debugger.unlock()
+        assert debugger.program(0x0800_0000, program + b"\xff" * (-len(program) % 8)) == 0
+        debugger.write(AIRCR, 0x05FA_0004)
+        debugger.run(1_000_000)
+        assert board.core.exceptions.locked_up
+        assert any("boot loader" in sentence for sentence in board.complaints)
+        if clear:
+            debugger.write(0x5800_4000, debugger.read(0x5800_4000) & ~(1 << 16))
+            debugger.write(AIRCR, 0x05FA_0004)
+        else:
+            board.power(False)
+            board.power(True)
+        board.advance(1_000_000)
+        assert board.core.cpu.get(cpu.R3) == 5

@@ -301,6 +301,29 @@ def test_a_block_is_the_same_as_its_single_transfers(start: int, words: list[int
     assert ports[0].read_words(len(words)) == [ports[1].read(dap.DRW) for _ in words]
 
 
+def test_a_block_that_faults_leaves_the_address_at_the_fault() -> None:
+    """As its single transfers would: a debugger may ask TAR how far it came."""
+
+    class Torn(RamBoard):
+        """One word faults."""
+
+        def mem_read_words(self, address: int, count: int) -> list[int]:
+            if address <= RAM + 16 < address + 4 * count:
+                raise BusFault(RAM + 16)
+            return super().mem_read_words(address, count)
+
+        def mem_write_words(self, address: int, words: Sequence[int]) -> None:
+            self.mem_read_words(address, len(words))
+
+    ap = MemAp(Torn(), idr=0, base=0, csw=0)
+    ap.write(dap.CSW, 0x12)
+    for block in (lambda: ap.read_words(9), lambda: ap.write_words(range(9))):
+        ap.write(dap.TAR, RAM + 8)
+        with pytest.raises(BusFault):
+            block()
+        assert ap.read(dap.TAR) == RAM + 16
+
+
 # -- the probe's packets
 
 

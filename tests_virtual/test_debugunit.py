@@ -163,10 +163,75 @@ def test_priorities_are_written_by_the_byte(probe: Debugger) -> None:
 
 
 def test_debug_registers_survive_a_reset_but_not_the_power(probe: Debugger) -> None:
-    """DEMCR after SYSRESETREQ, and after a power cycle."""
-    probe.write(DEMCR, 1 << 10)
+    """DEMCR, DBGMCU_CR and breakpoints after SYSRESETREQ, and after a power cycle."""
+    values = {DEMCR: 1 << 10, 0xE004_2004: 7, FP_COMP0: 0x8000_0001 | COUNT}
+    probe.write(FP_CTRL, 3)
+    for address, value in values.items():
+        probe.write(address, value)
     probe.write(AIRCR, 0x05FA_0004)
-    assert probe.read(DEMCR) == 1 << 10
+    assert {address: probe.read(address) for address in values} == values
     probe.board.power(False)
     probe.board.power(True)
-    assert probe.read(DEMCR) == 0
+    assert {address: probe.read(address) for address in values} == dict.fromkeys(values, 0)
+    probe.write(DHCSR, 0xA05F_0001)
+    probe.board.advance(1_000_000)
+    assert not probe.halted()
+
+
+def test_breakpoint_without_halting_debug_is_passed(probe: Debugger) -> None:
+    """A debugger that went and left its breakpoints behind does not stop the firmware."""
+    probe.write(FP_COMP0, 0x8000_0001 | COUNT)
+    probe.write(FP_CTRL, 3)
+    probe.set_register(0, 0)
+    probe.set_register(PC, COUNT)
+    probe.write(DHCSR, 0xA05F_0000)
+    probe.board.advance(1_000_000)
+    assert not probe.halted()
+    probe.write(DHCSR, 0xA05F_0003)
+    assert probe.register(0) > 100
+
+
+def test_special_registers_can_be_set_for_an_unprivileged_thread(probe: Debugger) -> None:
+    """The debugger needs no privilege of the program."""
+    probe.set_register(20, 0x0300_0000)
+    for value in (0x0101_F001, 0x0300_0000, 0):
+        probe.set_register(20, value)
+        assert probe.register(20) == value
+    probe.set_register(20, 0x0300_0000)
+    probe.set_register(17, 0x2000_1000)
+    probe.set_register(18, 0x2000_2000)
+    assert [probe.register(number) for number in (13, 17, 18)] == [0x2000_2000, 0x2000_1000, 0x2000_2000]
+
+
+def test_basepri_has_four_bits(probe: Debugger) -> None:
+    """Priorities have four bits on this part, and so has BASEPRI."""
+    probe.set_register(20, 0xFF00)
+    assert probe.register(20) == 0xF000
+
+
+def test_steps_get_through_a_polling_loop(probe: Debugger) -> None:
+    """Time jumps while a program polls, but not under a debugger's steps: each executes its instruction."""
+    wait = bytes.fromhex("02480168ca07fcd5fee700bf1c380140")  # until bit 0 of USART ISR
+    probe.board.mem_write_words(SRAM, [int.from_bytes(wait[i : i + 4], "little") for i in range(0, 16, 4)])
+    probe.set_register(PC, SRAM)
+    probe.run(10_000_000)
+    probe.write(DHCSR, 0xA05F_0003)
+    probe.set_register(PC, SRAM + 2)
+    before, seen = probe.board.clock.now_ns, []
+    for _ in range(30):
+        probe.write(DHCSR, 0xA05F_0005)
+        seen.append(probe.register(PC) - SRAM)
+    assert seen == [4, 6, 2] * 10
+    assert probe.board.clock.now_ns - before < 10_000_000
+
+
+def test_masked_interrupts_let_the_nmi_through(probe: Debugger) -> None:
+    """DHCSR.C_MASKINTS holds PendSV, SysTick and external interrupts only."""
+    probe.write(DHCSR, 0xA05F_000B)
+    probe.write(DHCSR, 0xA05F_0009)
+    probe.write(0xE000_ED04, 1 << 28)
+    probe.board.advance(100_000)
+    assert probe.read(0xE000_ED04) & 0x1FF == 0
+    probe.write(0xE000_ED04, 1 << 31)
+    probe.board.advance(100_000)
+    assert probe.read(0xE000_ED04) & 0x1FF == 2

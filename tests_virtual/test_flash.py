@@ -8,8 +8,11 @@ import pytest
 from lorafab.virtual.bus import BusFault
 from tests_virtual.silicon import programs
 from tests_virtual.silicon.rig import (
+    AIRCR,
     BUSY,
     CR,
+    DEMCR,
+    DHCSR,
     ECCR,
     FLASH,
     KEYR,
@@ -367,3 +370,29 @@ def test_core_takes_an_nmi_for_a_torn_word(bench: Bench, tmp_path: Path) -> None
     assert results[1] == 1, "the NMI came before the next statement"
     assert results[4:6] == [1, 1 << 31 | 0x20100 // 8]
     assert results[10] == 0xD0E
+
+
+def test_a_step_over_a_torn_word_raises_the_nmi(bench: Bench, tmp_path: Path) -> None:
+    """The debugger's step reads like any other: ECCR is latched, the next step begins the NMI handler."""
+    put_in_file(tmp_path / "b.board", 0x10000, DATA, state=2)
+    load = bytes.fromhex("01480168fee700bf00000108")  # ldr r0, =PLACE; ldr r1, [r0]; b .
+    vectors = (0x2000_8000).to_bytes(4, "little") + (FLASH + 0x101).to_bytes(4, "little") * 63
+    probe = bench(program=vectors + load)
+    probe.write(DEMCR, 1)
+    probe.write(AIRCR, 0x05FA_0004)
+    seen = []
+    for _ in range(3):
+        probe.write(DHCSR, 0xA05F_0005)
+        seen.append((probe.register(16) & 0x1FF, probe.read(ECCR)))
+    latched = 1 << 31 | 0x10000 // 8
+    assert seen == [(0, 0), (0, latched), (2, latched)]
+
+
+def test_torn_word_read_through_the_alias_is_named_there(bench: Bench, tmp_path: Path) -> None:
+    """The fault has the address that was asked for."""
+    put_in_file(tmp_path / "b.board", 0x10008, DATA, state=2)
+    probe = bench()
+    for base in (FLASH, 0):
+        with pytest.raises(BusFault) as caught:
+            probe.board.mem_read_words(base + 0x10000, 4)
+        assert caught.value.address == base + 0x10008

@@ -132,6 +132,16 @@ def test_no_data_is_left_in_ram_after_a_failure(bench: Bench) -> None:
     assert key not in programmer.read(Span(0x20000000, 0x10000))
 
 
+def test_a_virgin_part_starts_its_program_without_a_power_cycle(bench: Bench) -> None:
+    """ACR.EMPTY of power-on would send every reset to the boot loader; it stays while the first location is blank."""
+    programmer = bench()
+    core = target(programmer)
+    programmer.program([], [Segment(START + PAGE, IMAGE[:8])])
+    assert core.read32(FLASH_ACR) & 1 << 16
+    programmer.program([], [Segment(START, IMAGE[:8])])
+    assert not core.read32(FLASH_ACR) & 1 << 16
+
+
 def test_the_chip_is_left_as_found(bench: Bench) -> None:
     """Clock, wait states and lock are back after a session."""
     programmer = bench()
@@ -140,7 +150,7 @@ def test_the_chip_is_left_as_found(bench: Bench) -> None:
     before = [core.read32(address) for address in (RCC_CR, RCC_CFGR, FLASH_ACR)]
     programmer.program([Span(START, PAGE)], [Segment(START, IMAGE[:8])])
     after = [core.read32(address) for address in (RCC_CR, RCC_CFGR, FLASH_ACR)]
-    # ACR.EMPTY (bit 16) may be cleared by the first programming.
+    # ACR.EMPTY (bit 16) is cleared by the first programming.
     assert after[:2] == before[:2]
     assert after[2] & 0xFFFF == before[2] & 0xFFFF
     assert core.read32(FLASH_CR) >> 31 == 1

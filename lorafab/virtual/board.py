@@ -75,6 +75,8 @@ class Board:
         self.flash = Flash(self._file, _system_memory(self._file.uid96, self.faults), self.clock, self.faults, self)
         self.core.flash_busy_until = lambda: self.flash.busy_until
         self.core.on_bad_word = self.flash.ecc_error
+        self.core.settle_flash = self.flash.settle
+        self.core.boot_base = lambda: profile.SYSTEM_BASE if self.flash.empty else profile.BOOT_ALIAS
         self.uart = Usart(
             self.clock,
             lambda: self.rcc.hclk_hz,
@@ -83,13 +85,14 @@ class Board:
             self.faults.uart,
         )
         self._plain = [power_control(), *map(Gpio, profile.GPIO_BASES.values())]
+        self._debug_mcu = DebugMcu(self.faults.idcode)
         self._debug = DebugUnit(self.core, self._debugger_polls)
         self._scs = SystemControl(self.core, self._debug, self._software_reset)
         for base, device in (
             (profile.RCC_BASE, self.rcc),
             (profile.FLASH_REG_BASE, self.flash),
             (profile.USART1_BASE, self.uart),
-            (profile.DBGMCU_BASE, DebugMcu(self.faults.idcode)),
+            (profile.DBGMCU_BASE, self._debug_mcu),
             *((block.base, block) for block in self._plain),
         ):
             self.bus.add_device(base, 0x400, device)
@@ -154,6 +157,7 @@ class Board:
         self.core.cpu.forget_code(profile.SRAM_BASE, profile.SRAM_SIZE)
         self.flash.power_on()
         self._debug.power_on()
+        self._debug_mcu.reset()
         self.core.powered = True
         self._reset(RESET_BY_POWER)
 
@@ -182,6 +186,8 @@ class Board:
             block.reset()
         self.rcc.note_reset(flag)
         self.core.in_reset = self._reset_pin
+        if self.flash.empty:
+            self.bus.complain("core: FLASH_ACR.EMPTY is set, so the boot loader starts, which this board does not have")
         self.core.reset()
 
     def _software_reset(self, system: bool) -> None:
@@ -315,8 +321,8 @@ class Board:
         """The fault plan cuts the supply."""
         self.power(False)
 
-    def _store_from_core(self, address: int, size: int, value: int) -> None:
-        self.flash.store_from_core(address, size, value)
+    def _store_from_core(self, address: int, size: int, value: int) -> bool:
+        return self.flash.store_from_core(address, size, value)
 
     def _hclk_changed(self) -> None:
         self.core.systick.clock_changed()

@@ -82,7 +82,11 @@ class BoardFile:
             self._lock()
             self._check()
             self._map = mmap.mmap(self._fd, FILE_SIZE)
-            self.resolve()
+            try:
+                self.resolve()
+            except BaseException:
+                self._map.close()  # it holds a descriptor of its own, and with it the lock
+                raise
         except BaseException:
             os.close(self._fd)
             raise

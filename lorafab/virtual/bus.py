@@ -78,7 +78,7 @@ class Memory:
         self,
         base: int,
         data: mmap.mmap,
-        store: Callable[[int, int, int], None] | None = None,
+        store: Callable[[int, int, int], object] | None = None,
         before_read: Callable[[int, int], None] | None = None,
     ) -> None:
         self.base, self.data, self.store, self.before_read = base, data, store, before_read

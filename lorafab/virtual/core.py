@@ -20,16 +20,19 @@ from lorafab.virtual.exceptions import (
     Exceptions,
 )
 from lorafab.virtual.nvic import BUS_FAULT, HARD_FAULT, MEM_MANAGE, NMI, USAGE_FAULT, Nvic, SysTick
-from lorafab.virtual.profile import BOOT_ALIAS, FLASH_BASE, FLASH_SIZE
+from lorafab.virtual.profile import BOOT_ALIAS, FLASH_BASE, FLASH_REG_BASE, FLASH_SIZE
 
 DFSR_HALTED, DFSR_BKPT, DFSR_VCATCH, DFSR_EXTERNAL = 1, 2, 8, 16  # Armv7-M ARM, C1.6.1
 VC_CORERESET = 1
 _VC_OF = {MEM_MANAGE: 1 << 4, BUS_FAULT: 1 << 8, USAGE_FAULT: 0xE0, HARD_FAULT: 1 << 10}  # DEMCR, C1.6.5
 _SLICE, _SLICE_IRQ = 4000, 400
-_MASKED_STEPS = 64
+_MASKED_STEPS, _GOLDEN = 64, 0x9E37_79B1
 _POLLS = 8  # so many equal reads of one register in a row are a polling loop
 _SYSTICK_CTRL, _SYSTICK_VAL, _CYCCNT = 0xE000_E010, 0xE000_E018, 0xE000_1004
 _TIME_REGISTERS = {_SYSTICK_VAL, _CYCCNT}
+# The controller knows when an operation ends. When none is in flight and a bit stays up all the same, time must not
+# jump: programs count their looks to give up (CMSIS header: FLASH_SR).
+_COUNTED_POLLS = {FLASH_REG_BASE + 0x10}
 _PPB = 0xE000_0000
 
 
@@ -37,9 +40,9 @@ class Core:
     """Processor, exceptions and debug state of one board. Not thread-safe: the board's lock guards it."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, hclk_hz: Callable[[], int], store: Callable[[int, int, int], None]
+        self, bus: Bus, clock: Clock, hclk_hz: Callable[[], int], store: Callable[[int, int, int], bool]
     ) -> None:
-        """``store`` takes the core's stores to flash."""
+        """``store`` takes the core's stores to flash and says whether it accepts them."""
         self.bus, self.clock, self._hclk_hz = bus, clock, hclk_hz
         self.cpu = Cpu(self._io_read, self._io_write, store)
         self.nvic = Nvic()
@@ -52,9 +55,11 @@ class Core:
         self.was_reset = False  # since the debugger last looked
         self.flash_busy_until: Callable[[], int | None] = lambda: None
         self.on_bad_word: Callable[[int], None] = lambda _address: None
+        self.settle_flash: Callable[[], None] = lambda: None
+        self.boot_base: Callable[[], int] = lambda: BOOT_ALIAS
         self._to_ns = self._masked = self._poll_count = 0
         self._poll_seen = (0, 0)
-        self._jumped_out = False
+        self._jumped_out = self._one_by_one = False
         self._deferred: Callable[[], None] | None = None
 
     # state
@@ -69,7 +74,7 @@ class Core:
         self.sleeping = self.halted = False
         self.was_reset = True
         self.systick.reset()
-        self.exceptions.reset()
+        self.exceptions.reset(self.boot_base())
         self._poll_count = 0
         if self.debug_enabled and self.vector_catch & VC_CORERESET:
             self.halt(DFSR_VCATCH)
@@ -96,10 +101,8 @@ class Core:
     def step(self) -> None:
         """Execute one instruction in debug state, breakpoints aside; WFI does nothing."""
         self.halted = False
-        if not self.mask_interrupts:
-            self.exceptions.take_pending()
-        self._to_ns = self.clock.now_ns + NS_PER_S
-        self._execute(1, muted=True)
+        self._take_pending()
+        self._execute(1, stepping=True)
         self.sleeping = False
         self.halt(DFSR_HALTED)
 
@@ -108,8 +111,11 @@ class Core:
     @property
     def idle(self) -> bool:
         """Nothing will happen before somebody outside does something."""
-        waits = self.stands_still or (self.sleeping and not self.nvic.wakes())
-        return waits and self.clock.next_ns is None
+        return (self.stands_still or self._sleeps_on()) and self.clock.next_ns is None
+
+    def _sleeps_on(self) -> bool:
+        """In WFI, and nothing that ends it is pending: BASEPRI keeps the core asleep, PRIMASK does not (B1.5.19)."""
+        return self.sleeping and not (self.nvic.pending and self.nvic.waits(self.exceptions.base_priority()))
 
     def run_until(self, to_ns: int, only_while_busy: bool = False, only_while_running: bool = False) -> None:
         """Let simulated time reach ``to_ns``; the core lives through it.
@@ -121,7 +127,7 @@ class Core:
         while self.clock.now_ns < to_ns:
             if (only_while_running and self.stands_still) or (only_while_busy and self.idle):
                 return
-            if self.stands_still or (self.sleeping and not self.nvic.wakes()):
+            if self.stands_still or self._sleeps_on():
                 self.clock.advance_to(self._next_event(to_ns))
             else:
                 self.sleeping = False
@@ -132,8 +138,7 @@ class Core:
         return limit_ns if event_ns is None else min(limit_ns, event_ns)
 
     def _slice(self) -> None:
-        if not (self.mask_interrupts and self.debug_enabled):
-            self._take_pending()
+        self._take_pending()
         if self.stands_still:
             return
         busy_until = self.flash_busy_until()
@@ -146,25 +151,28 @@ class Core:
         """How many instructions until something has to be looked at."""
         hz = self._hclk_hz()
         count = max((self._next_event(self._to_ns) - self.clock.now_ns) * hz // NS_PER_S, 1)
-        if self.nvic.wakes():
+        if self.nvic.waits():
             # Something is pending and masked. Exceptions are taken between slices only, so a short window between
-            # CPSIE and CPSID inside one slice would be missed for ever: look at every instruction, later at few.
+            # CPSIE and CPSID inside one slice would be missed for ever: look at every instruction, later at few, in
+            # steps without a period that could be in tune with the program's loop.
             self._masked += 1
-            return 1 if self._masked <= _MASKED_STEPS else min(count, 11 + self._masked % 7)
+            return 1 if self._masked <= _MASKED_STEPS else min(count, 11 + (self._masked * _GOLDEN >> 16) % 7)
         self._masked = 0
         return min(count, _SLICE_IRQ if self.nvic.enabled or self.systick.running else _SLICE)
 
-    def _execute(self, count: int, muted: bool = False) -> None:
+    def _execute(self, count: int, stepping: bool = False, finishing: bool = False) -> None:
         if self.exceptions.invalid_state:
             self._fault(Stop(Why.INVALID_STATE))
             self._charge(1)
             return
-        self._jumped_out = False
+        self._jumped_out, self._one_by_one = False, stepping or finishing
         self.running = True
         try:
-            stop = self.cpu.run(count, muted)
+            stop = self.cpu.run(count, stepping, finishing)
         finally:
             self.running = False
+        if stop.why is not Why.REFUSED:  # otherwise the store is still about to land
+            self.settle_flash()
         early = stop.why is not Why.COUNT or self._jumped_out
         self._charge(min(count, 20 + 8 * self.cpu.io_accesses) if early else count)
         if self._deferred is not None:
@@ -186,11 +194,16 @@ class Core:
         elif stop.why is Why.EXCEPTION_RETURN:
             self.exceptions.return_()
         elif stop.why is Why.BREAKPOINT:
-            self.halt(DFSR_BKPT)
+            if self.debug_enabled:
+                self.halt(DFSR_BKPT)
+            else:
+                self._execute(1, stepping=True)  # a match without halting debug is ignored (C1.6)
         elif stop.why is Why.BAD_WORD:
             self.on_bad_word(stop.address)
-            self._execute(1, muted=True)
+            self._execute(1, finishing=True)
             self.nvic.pending.add(NMI)
+        elif stop.why is Why.REFUSED:
+            self._execute(1, finishing=True)
         elif stop.why is Why.BKPT and self.debug_enabled:
             self.halt(DFSR_BKPT)
         else:
@@ -227,7 +240,7 @@ class Core:
 
     def _take_pending(self) -> None:
         if self.nvic.pending:
-            self.exceptions.take_pending()
+            self.exceptions.take_pending(only_nmi=self.mask_interrupts and self.debug_enabled)  # C_MASKINTS: C1.6.2
 
     def fetches_from_flash(self) -> bool:
         """The program runs from flash or its alias."""
@@ -240,11 +253,11 @@ class Core:
         """The program polls for something that happens at ``at_ns``: go there, or as far as this run may."""
         if not self.running:
             self.clock.advance_to(at_ns)
-            return
-        self.clock.advance_to(min(self._next_event(self._to_ns), at_ns))
-        if self.clock.now_ns >= self._to_ns or self.nvic.wakes() or not self.powered:
-            self._jumped_out = True
-            self.cpu.stop_polling()
+        elif not self._one_by_one:  # a single instruction must come to its end
+            self.clock.advance_to(min(self._next_event(self._to_ns), at_ns))
+            if self.clock.now_ns >= self._to_ns or self.nvic.waits() or not self.powered:
+                self._jumped_out, self._poll_count = True, _POLLS - 1  # look once more before the next jump
+                self.cpu.stop_polling()
 
     def _io_read(self, address: int, size: int) -> int:
         if address in _TIME_REGISTERS:
@@ -253,8 +266,11 @@ class Core:
             self._poll_count >= _POLLS
             and self._poll_seen[0] == address
             and (address < _PPB or address == _SYSTICK_CTRL)
+            and address not in _COUNTED_POLLS
         ):
             self.poll_jump(self._to_ns)
+            if self._jumped_out:
+                return 0  # this read will be repeated: reading has side effects, which must not happen twice
         value = self.bus.device_read(address, size)
         self._poll_count = self._poll_count + 1 if self._poll_seen == (address, value) else 0
         self._poll_seen = (address, value)

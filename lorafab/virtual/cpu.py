@@ -43,7 +43,8 @@ _PRIVILEGED = {MSP, PSP, PRIMASK, BASEPRI, FAULTMASK}
 _SOME_HANDLER = 3
 _THUMB = 1 << 24
 _NEVER = 0xF000_0001  # an end address that no program reaches
-_WFI, _WFI_WIDE = b"\x30\xbf", b"\xaf\xf3\x03\x80"
+_WFI = (b"\x30\xbf", b"\xaf\xf3\x03\x80")  # 16 and 32 bits wide
+_HINTS = (b"\x20\xbf", b"\xaf\xf3\x02\x80", b"\x10\xbf", b"\xaf\xf3\x01\x80")  # WFE and YIELD: may do nothing
 _IO_SPANS = ((0x4000_0000, 0x2000_0000), (0xE000_0000, 0x10_0000))  # peripherals; private peripheral bus
 _MANY_WATCHES = 64
 
@@ -53,7 +54,7 @@ class Why(Enum):
 
     COUNT = auto()  # the instructions are used up, or a polling read let time jump
     WFI = auto()
-    WOKEN = auto()  # a WFI that ended at once
+    WOKEN = auto()  # a WFI that ended at once, or a WFE or YIELD
     SVC = auto()
     BKPT = auto()
     BREAKPOINT = auto()
@@ -63,6 +64,7 @@ class Why(Enum):
     UNDEFINED = auto()
     INVALID_STATE = auto()
     BAD_WORD = auto()  # about to read or execute a watched word
+    REFUSED = auto()  # a store that read-only memory did not take; it is about to land all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,15 @@ _INTERRUPTS = {
 class Cpu:
     """One processor. ``read`` and ``write`` answer for registers, ``store`` takes writes to read-only memory.
 
-    All three may raise BusFault, which stops the processor before the instruction has happened.
+    ``read`` and ``write`` may raise BusFault, which stops the processor before the instruction has happened;
+    ``store`` says whether the memory takes the write.
     """
 
     def __init__(
         self,
         read: Callable[[int, int], int],
         write: Callable[[int, int, int], None],
-        store: Callable[[int, int, int], None],
+        store: Callable[[int, int, int], bool],
     ) -> None:
         self._read, self._write, self._store = read, write, store
         self._uc: Any = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
@@ -107,9 +110,9 @@ class Cpu:
         self._breakpoints: dict[int, int] = {}
         self._watches: list[int] = []
         self._watched: set[int] = set()
-        self._wfi_hooks: dict[int, int] = {}
-        self._wfi_at: int | None = None
-        self._muted = False
+        self._hint_hooks: dict[int, int] = {}
+        self._hint_at: int | None = None
+        self._stepping = self._finishing = False
         self._executing = False
         self._postponed: list[Callable[[], None]] = []
         self._stale: dict[int, tuple[int, int]] = {}  # by memory (16 MiB each): span changed since the last run
@@ -149,7 +152,20 @@ class Cpu:
 
     def put(self, register: int, value: int) -> None:
         """Set a register."""
+        if (register in _PRIVILEGED or register == CONTROL) and self._uc.reg_read(CONTROL) & 1:
+            self._put_privileged(register, value)
+        else:
+            self._uc.reg_write(register, value)
+
+    def _put_privileged(self, register: int, value: int) -> None:
+        """Unicorn ignores these in unprivileged thread mode, and CONTROL.SPSEL in a handler: be neither meanwhile."""
+        xpsr, control = self._uc.reg_read(XPSR), self._uc.reg_read(CONTROL)
+        self._uc.reg_write(XPSR, xpsr | _SOME_HANDLER)
+        self._uc.reg_write(CONTROL, control & ~1)
+        self._uc.reg_write(XPSR, xpsr)
         self._uc.reg_write(register, value)
+        if register != CONTROL:
+            self._uc.reg_write(CONTROL, control)
 
     def forget_code(self, start: int, size: int) -> None:
         """Memory was changed from outside: translated code of the span is stale (thrown away before the next run)."""
@@ -166,8 +182,8 @@ class Cpu:
     def _forget_stale(self) -> None:
         for start, end in self._stale.values():
             self._uc.ctl_remove_cache(start, end)
-            for address in [a for a in self._wfi_hooks if start <= a < end]:
-                self._uc.hook_del(self._wfi_hooks.pop(address))
+            for address in [a for a in self._hint_hooks if start <= a < end]:
+                self._uc.hook_del(self._hint_hooks.pop(address))
         self._stale.clear()
 
     def set_breakpoints(self, addresses: Iterable[int]) -> None:
@@ -206,9 +222,14 @@ class Cpu:
             self._watches.append(self._uc.hook_add(UC_HOOK_CODE, self._on_watched_code, None, begin, last + 7))
         self._uc.ctl_flush_tb()
 
-    def run(self, count: int, muted: bool = False) -> Stop:
-        """Execute up to ``count`` instructions from PC; ``muted`` passes over breakpoints and watched words."""
-        self._stop, self._wfi_at, self.io_accesses, self._muted = None, None, 0, muted
+    def run(self, count: int, stepping: bool = False, finishing: bool = False) -> Stop:
+        """Execute up to ``count`` instructions from PC; unicorn counts an IT block as one.
+
+        ``stepping`` passes over breakpoints. ``finishing`` is for the instruction that BAD_WORD or REFUSED stopped
+        at: it also passes over watched words, and stores to read-only memory land without being told.
+        """
+        self._stop, self._hint_at, self.io_accesses = None, None, 0
+        self._stepping, self._finishing = stepping or finishing, finishing
         error = None
         if self._stale:
             self._forget_stale()
@@ -227,7 +248,8 @@ class Cpu:
         if error is not None:
             if not self._uc.reg_read(XPSR) & _THUMB:
                 return Stop(Why.INVALID_STATE, pc)
-            return _explain(error, pc)
+            undefined = error.errno == unicorn_const.UC_ERR_INSN_INVALID  # so it leaves at WFE and YIELD, too
+            return _WOKEN if undefined and self._is_behind(_HINTS, pc) else _explain(error, pc)
         return self._sleep_or_count(pc)
 
     def _run_postponed(self) -> None:
@@ -235,20 +257,27 @@ class Cpu:
             self._postponed.pop(0)()
 
     def _sleep_or_count(self, pc: int) -> Stop:
-        """Unicorn leaves at WFI without a word. PC behind a WFI may also be a branch target, hence the exact hook.
+        """Unicorn leaves at WFI without a word. The first WFI at an address counts as woken at once, which it may."""
+        known = self._hint_at is not None
+        if not self._is_behind(_WFI, pc):
+            return _COUNT
+        return _WFI_STOP if known else _WOKEN
 
-        The first WFI at an address only installs the hook and counts as woken at once, which WFI may do.
+    def _is_behind(self, codes: tuple[bytes, ...], pc: int) -> bool:
+        """Whether the run ended with one of these instructions.
+
+        PC behind one may also be a branch target, hence an exact hook, which the first one at an address installs.
         """
-        if self._wfi_at is not None:
-            return _WFI_STOP if pc - self._wfi_at in (2, 4) else _COUNT
-        stop = _COUNT
-        for code in (_WFI, _WFI_WIDE):
+        if self._hint_at is not None:
+            return pc - self._hint_at in (2, 4)
+        found = False
+        for code in codes:
             at = pc - len(code)
-            if at not in self._wfi_hooks and self._code(at, len(code)) == code:
-                self._wfi_hooks[at] = self._uc.hook_add(UC_HOOK_CODE, self._on_wfi, None, at, at)
+            if at not in self._hint_hooks and self._code(at, len(code)) == code:
+                self._hint_hooks[at] = self._uc.hook_add(UC_HOOK_CODE, self._on_hint, None, at, at)
                 self._uc.ctl_remove_cache(at, at + len(code))
-                stop = _WOKEN
-        return stop
+                found = True
+        return found
 
     def _code(self, address: int, size: int) -> bytes:
         for base, buffer in self._buffers.items():
@@ -288,7 +317,8 @@ class Cpu:
 
     def _on_store(self, _uc: object, _access: int, address: int, size: int, value: int, _data: object) -> bool:
         self.io_accesses += 1
-        self._store(address, size, value & (1 << 8 * size) - 1)
+        if not self._finishing and not self._store(address, size, value & (1 << 8 * size) - 1):
+            self._stop_with(Stop(Why.REFUSED, address))
         return True
 
     def _on_unmapped(self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object) -> bool:
@@ -307,11 +337,11 @@ class Cpu:
         self._stop_with(Stop(why, pc, "no code can be fetched there" if why is Why.FETCH_FAULT else ""))
 
     def _on_breakpoint(self, _uc: object, address: int, _size: int, _data: object) -> None:
-        if not self._muted:
+        if not self._stepping:
             self._stop_with(Stop(Why.BREAKPOINT, address))
 
-    def _on_wfi(self, _uc: object, address: int, _size: int, _data: object) -> None:
-        self._wfi_at = address
+    def _on_hint(self, _uc: object, address: int, _size: int, _data: object) -> None:
+        self._hint_at = address
 
     def _on_watched_read(self, _uc: object, _access: int, address: int, size: int, _value: int, _data: object) -> None:
         self._check_watch(address, size)
@@ -320,7 +350,7 @@ class Cpu:
         self._check_watch(address, size)
 
     def _check_watch(self, address: int, size: int) -> None:
-        if not self._muted:
+        if not self._finishing:
             hit = self._watched & {address & ~7, address + size - 1 & ~7}
             if hit:
                 self._stop_with(Stop(Why.BAD_WORD, min(hit)))

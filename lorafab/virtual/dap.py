@@ -8,7 +8,8 @@ Source: Arm IHI 0031 (ADIv5.2), chapter B2 (DP registers), B4 (SWD protocol), C2
 multidrop and the dormant state are not modelled. Values of the STM32WLE5: see the constants below.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Protocol
 
@@ -138,7 +139,8 @@ class MemAp:
         words: list[int] = []
         while len(words) < count:
             here = min(count - len(words), (_TAR_WRAP - self._tar % _TAR_WRAP) // 4)
-            words += self._memory().mem_read_words(self._tar, here)
+            with self._block(here):
+                words += self._memory().mem_read_words(self._tar, here)
             self._advance(4 * here)
         return words
 
@@ -147,9 +149,20 @@ class MemAp:
         done = 0
         while done < len(words):
             here = min(len(words) - done, (_TAR_WRAP - self._tar % _TAR_WRAP) // 4)
-            self._memory().mem_write_words(self._tar, words[done : done + here])
+            with self._block(here):
+                self._memory().mem_write_words(self._tar, words[done : done + here])
             self._advance(4 * here)
             done += here
+
+    @contextmanager
+    def _block(self, count: int) -> Iterator[None]:
+        """TAR stops at the word that failed, as it does without the short cut."""
+        try:
+            yield
+        except BusFault as fault:
+            if self._tar < fault.address < self._tar + 4 * count:
+                self._tar = fault.address & ~3
+            raise
 
     def _write_csw(self, value: int) -> None:
         if value & _CSW_SIZE > _CSW_WORD:  # no wider than the bus: the field keeps a size that exists

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lorafab.virtual import cpu as regs
 from lorafab.virtual.bus import Bus
 from lorafab.virtual.core import Core
+from lorafab.virtual.nvic import PRIORITY_MASK
 from lorafab.virtual.system import RegisterFile
 
 ROM_BASE, DWT_BASE, FPB_BASE, ITM_BASE, TPIU_BASE = 0xE00F_F000, 0xE000_1000, 0xE000_2000, 0xE000_0000, 0xE004_0000
@@ -77,9 +78,14 @@ class _Fpb(_Component):
     _CTRL, _CTRL_READ, _CODE = 0x0, 0x260, 6
 
     def __init__(self, changed: Callable[[list[int]], None]) -> None:
-        super().__init__(FPB_BASE, _PID_FPB, _CID_GENERIC)
         self._changed = changed
         self._armed: list[int] = []
+        super().__init__(FPB_BASE, _PID_FPB, _CID_GENERIC)
+
+    def reset(self) -> None:
+        """Nothing armed."""
+        super().reset()
+        self._arm([])
 
     def read_word(self, offset: int) -> int:
         value = super().read_word(offset)
@@ -89,7 +95,9 @@ class _Fpb(_Component):
         if offset == self._CTRL and not value & 2:
             return  # without the key bit the write is ignored
         super().write_word(offset, value)
-        armed = self._addresses() if self.values[self._CTRL] & 1 else []
+        self._arm(self._addresses() if self.values[self._CTRL] & 1 else [])
+
+    def _arm(self, armed: list[int]) -> None:
         if armed != self._armed:
             self._armed = armed
             self._changed(armed)
@@ -110,16 +118,18 @@ class DebugUnit:
     def __init__(self, core: Core, poll: Callable[[], None]) -> None:
         self._core, self._poll = core, poll
         self._control = self._dcrdr = self._demcr = 0
+        self._components: tuple[_Component, ...] = ()
 
     def attach(self, bus: Bus, cycles: Callable[[], int]) -> None:
         """Put the other components on the bus."""
-        for component in (
+        self._components = (
             _Component(ROM_BASE, _PID_ROM, _CID_ROM, {4 * i: e for i, e in enumerate(_ROM_ENTRIES)} | {0xFCC: 1}),
             _Dwt(cycles),
             _Fpb(self._core.set_breakpoints),
             _Component(ITM_BASE, _PID_ITM, _CID_GENERIC),
             _Component(TPIU_BASE, _PID_TPIU, _CID_CORESIGHT, {0xFC8: 0xCA1, 0xFCC: 0x11}),
-        ):
+        )
+        for component in self._components:
             bus.add_device(component.base, 0x1000, component)
 
     def power_on(self) -> None:
@@ -127,6 +137,8 @@ class DebugUnit:
         self._control = self._dcrdr = self._demcr = 0
         self._core.debug_enabled = self._core.mask_interrupts = False
         self._core.vector_catch = self._core.dfsr = 0
+        for component in self._components:
+            component.reset()
 
     def read(self, offset: int) -> int:
         """Read a register by its offset in the system control space."""
@@ -202,7 +214,7 @@ class DebugUnit:
             return (
                 cpu.get(regs.CONTROL) << 24
                 | cpu.get(regs.FAULTMASK) << 16
-                | cpu.get(regs.BASEPRI) << 8
+                | (cpu.get(regs.BASEPRI) & PRIORITY_MASK) << 8
                 | cpu.get(regs.PRIMASK)
             )
         return 0
@@ -217,9 +229,9 @@ class DebugUnit:
             cpu.put(regs.PSP, value & ~3)
         elif number == 20:
             cpu.put(regs.FAULTMASK, value >> 16 & 1)
-            cpu.put(regs.BASEPRI, value >> 8 & 0xFF)
+            cpu.put(regs.BASEPRI, value >> 8 & PRIORITY_MASK)
             cpu.put(regs.PRIMASK, value & 1)
-            cpu.put(regs.CONTROL, value >> 24 & 3)  # last: it may take the privilege to set the others away
+            cpu.put(regs.CONTROL, value >> 24 & 3)
 
 
 _REGISTERS = (*regs.GENERAL, regs.SP, regs.LR, regs.PC, regs.XPSR, regs.MSP)

@@ -1,7 +1,9 @@
 """Exception entry, return, escalation and lockup (Armv7-M ARM DDI 0403, B1.5), on top of a processor that has none.
 
 Not modelled: lazy floating-point frames (this part has no FPU), tail-chaining and late-arrival timing, memory
-protection. Faults of stacking are not re-ordered: the handler starts with whatever the stack pointer became.
+protection; the traps of CCR (division by zero, unaligned access) and the fault of an unaligned LDM or LDRD;
+SCR.SLEEPONEXIT; an NMI that leaves lockup; the check of the popped IPSR against EXC_RETURN. Faults of stacking are
+not re-ordered: the handler starts with whatever the stack pointer became.
 """
 
 import struct
@@ -15,6 +17,7 @@ from lorafab.virtual.nvic import (
     HARD_FAULT,
     MEM_MANAGE,
     NMI,
+    PRIORITY_MASK,
     SVCALL,
     THREAD_PRIORITY,
     USAGE_FAULT,
@@ -55,17 +58,16 @@ class Exceptions:
         self.invalid_state = False  # xPSR.T is 0; unicorn cannot show it, so it is kept here
         self.last_taken = 0
 
-    def reset(self) -> None:
-        """Registers of the processor as after reset, PC and SP from the vector table."""
-        self.state = FaultState()
+    def reset(self, boot_base: int) -> None:
+        """Registers of the processor as after reset, PC and SP from the vector table at ``boot_base``."""
+        # On silicon VTOR is 0 and the alias there shows the memory that was booted; here the alias is always the flash.
+        self.state = FaultState(vtor=boot_base)
         self._nvic.reset()
         self.locked_up, self.last_taken = False, 0
-        self._cpu.put(regs.XPSR, XPSR_T | HARD_FAULT)  # privileged, or unicorn ignores some of what follows
-        for register in (*regs.GENERAL, regs.CONTROL, regs.PRIMASK, regs.BASEPRI, regs.FAULTMASK):
+        self._cpu.put(regs.XPSR, XPSR_T)  # thread mode first: a handler cannot change CONTROL.SPSEL
+        for register in (regs.CONTROL, *regs.GENERAL, regs.PRIMASK, regs.BASEPRI, regs.FAULTMASK, regs.PSP):
             self._cpu.put(register, 0)
-        self._cpu.put(regs.XPSR, XPSR_T)
-        self._cpu.put(regs.PSP, 0)
-        stack, entry = struct.unpack("<II", self._bus.peek(0, 8))
+        stack, entry = struct.unpack("<II", self._bus.peek(boot_base, 8))
         self._cpu.put(regs.SP, stack & ~3)
         self._cpu.put(regs.LR, 0xFFFF_FFFF)
         self._jump(entry)
@@ -80,13 +82,18 @@ class Exceptions:
             return -1
         if self._cpu.get(regs.PRIMASK):
             return 0
-        return self._cpu.get(regs.BASEPRI) or THREAD_PRIORITY
+        return self.base_priority()
 
-    def take_pending(self) -> bool:
+    def base_priority(self) -> int:
+        """What BASEPRI alone masks; only its implemented bits count, and of them only the group (B1.5.4)."""
+        priority = self._cpu.get(regs.BASEPRI) & PRIORITY_MASK
+        return self._nvic.group(priority) if priority else THREAD_PRIORITY
+
+    def take_pending(self, only_nmi: bool = False) -> bool:
         """Enter the pending exception that may preempt now, if any."""
         if not self._nvic.pending:
             return False
-        exception = self._nvic.preempting(self.mask_priority())
+        exception = self._nvic.preempting(-1 if only_nmi else self.mask_priority())
         if exception is None:
             return False
         self._enter(exception)

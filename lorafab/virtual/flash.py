@@ -88,7 +88,6 @@ class Flash(WordRegisters):
         self.system = mmap.mmap(-1, SYSTEM_SIZE)
         self.on_program: list[Callable[[int], None]] = []  # called before and after each double word, with its address
         self.bad_words = set(file.bad_words())
-        self.operations = 0  # programs and erases begun since the board was opened
         self._cut_at = None if faults.power_cut_at is None else (faults.power_cut_at - FLASH_BASE) // WORD_SIZE
         self._stuck = _stuck_masks(faults)
         self._touched: set[int] = set()  # double words whose view may hold a store that silicon does not keep
@@ -101,14 +100,18 @@ class Flash(WordRegisters):
 
     def power_on(self) -> None:
         """Registers after power-on reset; ACR.EMPTY is evaluated here only (RM0461, p. 70)."""
+        self._acr = _ACR_EMPTY if self._file.state(0) == State.ERASED else 0
         self.reset()
-        if self._file.state(0) == State.ERASED:
-            self._acr |= _ACR_EMPTY
+
+    @property
+    def empty(self) -> bool:
+        """ACR.EMPTY: reset starts the boot loader. Set by power-on with a blank first location, cleared by software."""
+        return bool(self._acr & _ACR_EMPTY)
 
     def reset(self) -> None:
-        """Registers after a system reset; an operation in flight is torn."""
+        """Registers after a system reset, ACR.EMPTY excepted; an operation in flight is torn."""
         self.tear()
-        self._acr = _ACR_RESET | (getattr(self, "_acr", 0) & _ACR_EMPTY)
+        self._acr = _ACR_RESET | self._acr & _ACR_EMPTY
         self._sr, self._cr, self._eccr = 0, CR_LOCK | _CR_OPTLOCK, 0
         self._keys_seen, self._keys_refused, self._jammed = 0, False, False
         self._latch: tuple[int, int] | None = None
@@ -205,39 +208,43 @@ class Flash(WordRegisters):
 
     # operations
 
-    def store(self, address: int, size: int, value: int) -> None:
-        """A write of the debugger or the core to the array; never changes it by itself."""
+    def store(self, address: int, size: int, value: int) -> bool:
+        """A write of the debugger or the core to the array; answers whether it is part of a programming operation."""
         self._finish_first()
         index = self._index(address)
         if not self._cr & CR_PG:
             self._jammed = True  # seen on real parts: CFGBSY then stays until reset
             self._fail(SR_PGSERR)
         elif self._jammed:
-            return
+            pass  # only a reset helps
         elif self._sr & _SR_ERRORS:
             self._fail(SR_PGSERR)
         elif size != 4:
             self._fail(SR_SIZERR)
         elif self._latch is None and address % WORD_SIZE == 0:
             self._latch = (index, value)
+            return True
         elif self._latch is None or address % WORD_SIZE != 4 or index != self._latch[0]:
             self._fail(SR_PGAERR)
         else:
             low, self._latch = self._latch[1], None
-            self._start_program(index, (low | value << 32).to_bytes(WORD_SIZE, "little"))
+            return self._start_program(index, (low | value << 32).to_bytes(WORD_SIZE, "little"))
+        return False
 
-    def store_from_core(self, address: int, size: int, value: int) -> None:
-        """As :meth:`store`; the core's store also lands in its view of the array, which is set right afterwards."""
+    def store_from_core(self, address: int, size: int, value: int) -> bool:
+        """As :meth:`store`; the core's store also lands in its view of the array until :meth:`settle`."""
         self.settle()
         self._touched.update(range(self._index(address), self._index(address + size - 1) + 1))
-        self.store(address, size, value)
+        return self.store(address, size, value)
 
     def settle(self) -> None:
         """Show the array's true contents where a store has landed in the core's view."""
         while self._touched:
-            self._copy(self._touched.pop(), 1)
+            index = self._touched.pop()
+            self._copy(index, 1)
+            self._listener.contents_changed(self._address(index), WORD_SIZE)
 
-    def _start_program(self, index: int, data: bytes) -> None:
+    def _start_program(self, index: int, data: bytes) -> bool:
         state, blank = self._file.state(index), b"\xff" * WORD_SIZE
         zeroing = data == bytes(WORD_SIZE) and self._file.word(index) != blank and index < DOUBLE_WORDS
         if index < 0 or self._protected(index * WORD_SIZE // PAGE_SIZE):
@@ -252,6 +259,8 @@ class Flash(WordRegisters):
                 self._cut_at = None
                 self._clock.at(self._clock.now_ns + PROGRAM_NS // 2, self._listener.power_failed)
             self._stall_core()
+            return True
+        return False
 
     def _start_erase(self) -> None:
         page, mass = self._cr >> 3 & 0x7F, bool(self._cr & CR_MER)
@@ -268,7 +277,6 @@ class Flash(WordRegisters):
             self._stall_core()
 
     def _begin(self, duration_ns: int) -> None:
-        self.operations += 1
         self._polled = False
         self._busy = self._clock.at(self._clock.now_ns + duration_ns, self._finish)
 
@@ -309,7 +317,10 @@ class Flash(WordRegisters):
             bad = self.bad_words & set(range(self._index(address), self._index(address + size - 1) + 1))
             if bad:
                 self.ecc_error(self._address(min(bad)))
-                raise BusFault(self._address(min(bad)), "the double word's ECC does not fit its data")
+                words_on = min(bad) - self._index(address)  # counted from the request, which may be to the alias
+                raise BusFault(
+                    address - address % WORD_SIZE + words_on * WORD_SIZE, "the double word's ECC does not fit its data"
+                )
 
     def ecc_error(self, address: int) -> None:
         """Latch a double error in ECCR, unless one is there already; ADDR_ECC in double words."""

@@ -13,7 +13,7 @@ SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK = 11, 12, 14, 15
 FIRST_IRQ = 16
 LAST = FIRST_IRQ + IRQ_COUNT - 1
 THREAD_PRIORITY = 256  # lower than any exception
-_PRIORITY_MASK = 0xFF << (8 - PRIORITY_BITS) & 0xFF
+PRIORITY_MASK = 0xFF << (8 - PRIORITY_BITS) & 0xFF
 _ALWAYS = {NMI, HARD_FAULT, SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK}
 _IRQ_MASK = (1 << IRQ_COUNT) - 1
 
@@ -37,7 +37,7 @@ class Nvic:
     def set_priority(self, exception: int, value: int) -> None:
         """Set a configurable priority (0 to 255; the low bits are not there)."""
         if 4 <= exception <= LAST:
-            self.priorities[exception] = value & _PRIORITY_MASK
+            self.priorities[exception] = value & PRIORITY_MASK
 
     def set_line(self, irq: int, level: bool) -> None:
         """A peripheral drives its interrupt wire; a high level makes the interrupt pending."""
@@ -60,13 +60,13 @@ class Nvic:
             return exception - 4
         return self.priorities[exception]
 
-    def _group(self, priority: int) -> int:
+    def group(self, priority: int) -> int:
         """The part of a priority that decides about preemption."""
         return priority if priority < 0 else priority & 0xFF << (self.priority_group + 1) & 0xFF
 
     def running_priority(self) -> int:
         """Of the active exceptions alone, without the mask registers."""
-        return min((self._group(self.priority(n)) for n in self.active), default=THREAD_PRIORITY)
+        return min((self.group(self.priority(n)) for n in self.active), default=THREAD_PRIORITY)
 
     def best_pending(self) -> tuple[int, int] | None:
         """(priority, number) of the pending exception that goes first, or None."""
@@ -75,13 +75,13 @@ class Nvic:
     def preempting(self, mask_priority: int) -> int | None:
         """The exception to take now; ``mask_priority`` is what PRIMASK, FAULTMASK and BASEPRI allow at most."""
         best = self.best_pending()
-        if best is None or self._group(best[0]) >= min(self.running_priority(), mask_priority):
+        if best is None or self.group(best[0]) >= min(self.running_priority(), mask_priority):
             return None
         return best[1]
 
-    def wakes(self) -> bool:
-        """WFI ends: something pending would preempt if PRIMASK were clear (B1.5.19)."""
-        return bool(self.pending) and self.preempting(THREAD_PRIORITY) is not None
+    def waits(self, mask_priority: int = THREAD_PRIORITY) -> bool:
+        """Something pending would preempt, were it not for mask registers other than ``mask_priority`` stands for."""
+        return bool(self.pending) and self.preempting(mask_priority) is not None
 
     def enter(self, exception: int) -> None:
         """The core takes the exception."""

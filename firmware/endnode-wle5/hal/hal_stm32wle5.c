@@ -245,14 +245,19 @@ bool hal_flash_read(uint32_t address, uint8_t out[8])
     return !ecc_fault;
 }
 
-/* BSY also clears when an operation failed; CFGBSY stays set for ever after a stray write to flash. */
+/* BSY also clears when an operation failed; CFGBSY stays set until reset after a stray write to flash. Then the
+ * waiting is done once: whoever tries slot after slot must not spend it on each. */
 static bool flash_idle(void)
 {
-    for (uint32_t polls = 0; polls < FLASH_POLLS_MAX; polls++) {
+    static bool stuck;
+
+    for (uint32_t polls = 0; polls < (stuck ? 1u : FLASH_POLLS_MAX); polls++) {
         if ((FLASH_SR & (FLASH_SR_BSY | FLASH_SR_CFGBSY)) == 0u) {
+            stuck = false;
             return true;
         }
     }
+    stuck = true;
     return false;
 }
 

@@ -29,6 +29,7 @@
 #define FLASH_ACR_DCEN (1u << 10)
 #define FLASH_ACR_ICRST (1u << 11)
 #define FLASH_ACR_DCRST (1u << 12)
+#define FLASH_ACR_EMPTY (1u << 16)
 #define FLASH_KEYR REGISTER(0x58004008u)
 #define FLASH_KEY1 0x45670123u
 #define FLASH_KEY2 0xCDEF89ABu
@@ -206,7 +207,7 @@ int EraseSector(uint32_t address)
 int ProgramPage(uint32_t address, uint32_t size, const uint32_t *data)
 {
     volatile uint32_t *to = (volatile uint32_t *)address;
-    const uint32_t *end = data + size / 4;
+    const uint32_t *start = data, *end = data + size / 4;
     uint32_t offset = address - FLASH_START;
 
     if ((address | size | (uint32_t)data) & 7u)
@@ -230,5 +231,11 @@ int ProgramPage(uint32_t address, uint32_t size, const uint32_t *data)
         failure = wait_for_result();
     }
     FLASH_CR = 0;
+    /*
+     * A part whose first location is blank when its power comes starts the boot loader at every reset from then on:
+     * the flag is evaluated by power-on only (RM0461 section 3.3, empty check), but may be written. UnInit does.
+     */
+    if (offset == 0 && size != 0 && !failure && !(start[0] == ERASED_WORD && start[1] == ERASED_WORD))
+        found_acr &= ~FLASH_ACR_EMPTY;
     return (int)failure;
 }
