@@ -4,16 +4,20 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from lorafab.domain import identity_block
 from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.nvm import endnode
+from lorafab.drivers.image_file import load_image
 from lorafab.errors import FlashRefused, JigError, MemoryFault, ProbeError
 from lorafab.interfaces import ChipInfo, Scan
 from lorafab.targets import MCUS
 
 MCU = MCUS["stm32wle5jc"]
+IMAGE = Path(__file__).resolve().parents[1] / "firmware" / "endnode-wle5" / "endnode-wle5.hex"
+IMAGE_SIZE = load_image(IMAGE, named_by="the fakes").size
 MEMORY = MemoryMap(
     flash=Span(0x08000000, 0x40000),
     page_size=0x800,
@@ -59,8 +63,8 @@ class FakeBoard:
     answers: dict[str, list[str]] = field(default_factory=dict)
     """Answers that replace the firmware's own."""
     forgets_nonces: bool = False
-    image_size: int = 8168
-    """Of the firmware that is committed."""
+    image_size: int = IMAGE_SIZE
+    """Of the firmware that is committed, in bytes."""
 
     def read(self, span: Span) -> bytes:
         """What the bus gives."""

@@ -3,7 +3,6 @@
 import zlib
 
 from lorafab.domain.image import Image
-from lorafab.domain.memory_map import Span
 from lorafab.errors import PortError, ShellError
 from lorafab.interfaces import ChipInfo, Programmer
 from lorafab.steps.shell import Shell
@@ -41,15 +40,14 @@ def check_code(shell: Shell, image: Image) -> str:
         said = shell.ask("TEST flash")
     except ShellError as error:
         return str(error)
-    first = image.segments[0].address
-    code = image.read(Span(first, _number(said.get("image_size", ""))))
-    wanted = None if not code else f"{zlib.crc32(code):08X}"
-    found = said.get("image_crc", "nothing")
-    return "OK" if found == wanted else f"the core reads CRC-32 {found}, the image has {wanted or 'no such length'}"
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    code = image.segments[0].data
+    wanted = {"image_size": str(len(code)), "image_crc": f"{zlib.crc32(code):08X}"}
+    wrong = [
+        f"{name} is {said.get(name, 'nothing')}, the image has {value}"
+        for name, value in wanted.items()
+        if said.get(name) != value
+    ]
+    return "; ".join(wrong) or "OK"
 
 
 def self_test(shell: Shell, name: str) -> str:
