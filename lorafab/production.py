@@ -128,7 +128,7 @@ class Production:
             return report
         state = self._state(item)
         state.seconds += call.duration
-        if hasattr(report, "wasxfail") or "XPASS(strict)" in str(report.longrepr):
+        if hasattr(report, "wasxfail") or (call.excinfo is None and "XPASS(strict)" in str(report.longrepr)):
             self._settle(state, "skipped", "marked xfail, which never counts as passed", "XFAIL")
         elif call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
             self._settle(state, "skipped", str(call.excinfo.value) or "skipped", "SKIP")

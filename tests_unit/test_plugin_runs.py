@@ -294,7 +294,7 @@ def test_an_unwritable_junit_file_does_not_change_the_verdict(line: Line, tmp_pa
     assert outcome.status == 0, outcome.out
 
 
-def test_steps_are_readable(line: Line) -> None:
+def test_steps_are_readable() -> None:
     """Each production test has at most ten lines."""
     for path in (ROOT / "tests_production").glob("test_*.py"):
         source = path.read_text()

@@ -28,11 +28,6 @@ class FlashPlan:
     program: tuple[Segment, ...]
     keep: tuple[Span, ...]
 
-    @property
-    def bytes_to_program(self) -> int:
-        """How much is written."""
-        return sum(len(segment.data) for segment in self.program)
-
 
 def plan_flash(memory: MemoryMap, image: Sequence[Segment], block: bytes | None) -> FlashPlan:
     """Plan the image, and the identity block where there is a new one (None: the board keeps the one it has).

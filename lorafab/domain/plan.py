@@ -16,11 +16,6 @@ class Step:
     title: str
     measurements: tuple[Spec, ...] = ()
 
-    @property
-    def module(self) -> str:
-        """The test module's name without ``.py``."""
-        return self.test.split("::", 1)[0]
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -26,11 +26,6 @@ class McuFacts:
     uid_address: int
     uid_length: int
 
-    @property
-    def flash_end(self) -> int:
-        """First address behind the flash."""
-        return self.flash_start + self.flash_size
-
 
 STM32WLE5JC = McuFacts(
     name="stm32wle5jc",

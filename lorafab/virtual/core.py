@@ -22,7 +22,7 @@ from lorafab.virtual.exceptions import (
 from lorafab.virtual.nvic import BUS_FAULT, HARD_FAULT, MEM_MANAGE, NMI, USAGE_FAULT, Nvic, SysTick
 from lorafab.virtual.profile import BOOT_ALIAS, FLASH_BASE, FLASH_REG_BASE, FLASH_SIZE
 
-DFSR_HALTED, DFSR_BKPT, DFSR_VCATCH, DFSR_EXTERNAL = 1, 2, 8, 16  # Armv7-M ARM, C1.6.1
+DFSR_HALTED, DFSR_BKPT, DFSR_VCATCH = 1, 2, 8  # Armv7-M ARM, C1.6.1
 VC_CORERESET = 1
 _VC_OF = {MEM_MANAGE: 1 << 4, BUS_FAULT: 1 << 8, USAGE_FAULT: 0xE0, HARD_FAULT: 1 << 10}  # DEMCR, C1.6.5
 _SLICE, _SLICE_IRQ = 4000, 400

@@ -62,7 +62,7 @@ def test_the_shipped_stations_are_valid(root: Path) -> None:
     for name in ("A", "sim"):
         line = load_station(root, name)
         assert (line.station.station, line.lot.lot, line.product.product) == (name, "demo", "endnode-wle5")
-        assert [step.module for step in line.plan.steps] == [
+        assert [step.test.split("::")[0] for step in line.plan.steps] == [
             "test_10_connect",
             "test_20_flash",
             "test_30_keys",

@@ -139,7 +139,7 @@ def test_a_page_shared_with_reserved_memory_is_refused_too() -> None:
 def test_the_number_of_bytes_is_that_of_the_session() -> None:
     """Padding and block included: it is what the probe carries."""
     plan = plan_flash(MEMORY, [Segment(FLASH + 3, b"\x01\x02")], BLOCK)
-    assert plan.bytes_to_program == 8 + BLOCK_SIZE
+    assert sum(len(segment.data) for segment in plan.program) == 8 + BLOCK_SIZE
     assert plan.program[0] == Segment(FLASH, b"\xff\xff\xff\x01\x02\xff\xff\xff")
 
 

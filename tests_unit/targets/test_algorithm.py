@@ -80,5 +80,4 @@ def test_facts_are_consistent(name: str) -> None:
     assert facts.name == name
     assert facts.flash_size % facts.page_size == 0
     assert facts.page_size % facts.word_size == 0
-    assert facts.flash_end == facts.flash_start + facts.flash_size
     assert facts.device_id < 1 << 12
