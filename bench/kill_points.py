@@ -64,7 +64,7 @@ def _watch_words() -> None:
 
     def open_and_watch(cls: type[Board], *arguments: Any, **named: Any) -> Board:
         board: Board = opened(cls, *arguments, **named)
-        board.flash.on_program.append(_on_word)
+        board.silicon.flash.on_program.append(_on_word)
         return board
 
     Board.open = classmethod(open_and_watch)  # type: ignore[assignment,method-assign]

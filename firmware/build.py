@@ -23,10 +23,9 @@ from typing import Any
 FIRMWARE = Path(__file__).resolve().parent
 PROJECT = FIRMWARE.parent
 
-# Cortex-M4 without FPU. `-g` keeps the symbols that the flash algorithm's users need (zig strips without it); the
-# debug sections themselves carry paths and are discarded by the linker scripts.
+# `-g` keeps the symbols that the flash algorithms' users need (zig strips without it); the debug sections themselves
+# carry paths and are discarded by the linker scripts.
 COMMON_FLAGS = (
-    *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
     *("-std=c11", "-Os", "-g", "-Wall", "-Wextra", "-Werror"),
     *("-ffreestanding", "-nostdlib", "-fno-sanitize=all", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
     *("-Wl,--build-id=none", "-Wl,-z,max-page-size=4"),
@@ -51,6 +50,9 @@ class Target:
     elf: str
     hex: str | None = None
     flags: tuple[str, ...] = ()
+    cpu: str = "cortex_m4"
+    """Without FPU."""
+    manifest_name: str = "MANIFEST"
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -60,7 +62,22 @@ class Target:
     @property
     def manifest(self) -> str:
         """The MANIFEST beside the outputs, relative to the project's root."""
-        return str(Path(self.elf).parent / "MANIFEST")
+        return str(Path(self.elf).parent / self.manifest_name)
+
+
+def _exerciser(mcu: str, cpu: str = "cortex_m4") -> Target:
+    """The program that tests of the virtual silicon run."""
+    shared = ("exerciser/exerciser.c", f"exerciser/chip_{mcu}.c")
+    return Target(
+        name=f"exerciser-{mcu}",
+        sources=(*shared, "exerciser/stm32.c") if mcu.startswith("stm32") else shared,
+        headers=("exerciser/*.h", "exerciser/sections.ld"),
+        linker_script=f"exerciser/{mcu}.ld",
+        elf=f"firmware/exerciser/exerciser-{mcu}.elf",
+        flags=("-I", "exerciser", "-fno-builtin"),
+        cpu=cpu,
+        manifest_name=f"MANIFEST.{mcu}",
+    )
 
 
 TARGETS = (
@@ -72,6 +89,25 @@ TARGETS = (
         elf="lorafab/targets/stm32wle5.elf",
     ),
     Target(
+        name="flash-algorithms/stm32l072",
+        sources=("flash-algorithms/stm32l072/*.c",),
+        headers=("flash-algorithms/stm32l072/*.h",),
+        linker_script="flash-algorithms/stm32l072/algorithm.ld",
+        elf="lorafab/targets/stm32l072.elf",
+        cpu="cortex_m0plus",
+        manifest_name="MANIFEST.stm32l072",
+    ),
+    Target(
+        name="flash-algorithms/stm32l072-eeprom",
+        sources=("flash-algorithms/stm32l072-eeprom/*.c", "flash-algorithms/stm32l072/session.c"),
+        headers=("flash-algorithms/stm32l072/*.h",),
+        linker_script="flash-algorithms/stm32l072-eeprom/algorithm.ld",
+        elf="lorafab/targets/stm32l072-eeprom.elf",
+        flags=("-I", "flash-algorithms/stm32l072"),
+        cpu="cortex_m0plus",
+        manifest_name="MANIFEST.stm32l072-eeprom",
+    ),
+    Target(
         name="endnode-wle5",
         sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/*.c"),
         headers=("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h"),
@@ -80,6 +116,10 @@ TARGETS = (
         hex="firmware/endnode-wle5/endnode-wle5.hex",
         flags=("-I", "include", "-I", "endnode-wle5/hal"),
     ),
+    _exerciser("stm32wle5"),
+    _exerciser("stm32l072", cpu="cortex_m0plus"),
+    _exerciser("stm32l476"),
+    _exerciser("nrf52840"),
 )
 
 
@@ -164,7 +204,8 @@ def _sources(target: Target) -> list[str]:
 
 
 def _build_line(target: Target) -> list[str]:
-    return [*COMMON_FLAGS, *target.flags, f"-Wl,-T,{target.linker_script}", *_sources(target)]
+    machine = ("-target", "thumb-freestanding-eabi", f"-mcpu={target.cpu}")
+    return [*machine, *COMMON_FLAGS, *target.flags, f"-Wl,-T,{target.linker_script}", *_sources(target)]
 
 
 def _run(command: Sequence[str]) -> None:

@@ -120,6 +120,14 @@ def _parser() -> argparse.ArgumentParser:
     station = noun("station", "places on the line")
     verb(station, "check", _station_check, "read a station's files and say what they mean").add_argument("name")
 
+    bench = noun("bench", "what the virtual boards can measure")
+    flash = verb(bench, "flash", _bench_flash, "flash an image to virtual boards with pyOCD; times are simulated")
+    flash.add_argument("--board", action="append", metavar="NAME", help="virtual board (default: all; may be repeated)")
+    flash.add_argument("--khz", action="append", type=int, metavar="N", help="SWD clock (default: 4000 and 10000)")
+    flash.add_argument("--size", type=int, default=102400, metavar="BYTES", help="random image (default: 102400)")
+    flash.add_argument("--image", type=Path, metavar="FILE", help="a binary image instead")
+    flash.add_argument("--model", action="store_true", help="show every constant of the cost model, with its source")
+
     probes = nouns.add_parser("probes", help="debug probes that pyOCD sees")
     probes.set_defaults(handler=_probes)
     probes.add_argument("--json", action="store_true", help="print one JSON document")
@@ -291,6 +299,37 @@ def _station_check(options: argparse.Namespace) -> object:
         "image": {"file": image.name, "version": image.version, "bytes": image.size, "sha256": image.sha256},
         "plan": [f"{step.test}: {step.title}" for step in config.plan.steps],
     }
+
+
+def _bench_flash(options: argparse.Namespace) -> object:
+    from lorafab.virtual import bench, chips, cost
+
+    names = options.board or list(chips.names())
+    image = options.image.read_bytes() if options.image else bench.random_image(options.size)
+    for name in names:
+        size = chips.named(name).flash_size
+        if not 0 < len(image) <= size:
+            raise UsageError(f"an image of {len(image)} bytes was given, {name} takes 1 to {size}; choose another size")
+    clocks = options.khz or [4000, 10000]
+    if min(clocks) <= 0:
+        raise UsageError(f"an SWD clock of {min(clocks)} kHz was given, wanted a positive number; correct it")
+    results = [bench.flash(name, khz, erase, image) for name in names for khz in clocks for erase in bench.WAYS]
+    figures = {name: [vars(one) for one in cost.table(chips.named(name))] for name in names}
+    if options.json:
+        return {
+            "image_bytes": len(image), "model": bench.model(names), "figures": figures,
+            "results": [one.to_json() for one in results],
+        }  # fmt: skip
+    said = [f"{len(image)} bytes; pyOCD erases and programs all of them, then they are read back; times are simulated"]
+    said += [f"cost model of {name}: {digest}" for name, digest in bench.model(names).items()]
+    if options.model:
+        said += [
+            f"  {one['name']:32} {one['value']:>12} {one['unit']:10} {one['source']}"
+            + ("" if one["verified"] else " (unverified)")
+            for name in names
+            for one in figures[name]
+        ]
+    return "\n".join([*said, bench.table(results)])
 
 
 def _probes(_options: argparse.Namespace) -> object:

@@ -21,7 +21,7 @@ class ChipInfo:
     dpidr: int
     """Debug port identification register."""
     idcode: int
-    """DBGMCU_IDCODE: device id in bits 11:0."""
+    """The register that tells which part this is: DBGMCU_IDCODE, or FICR INFO.PART of an nRF."""
     flash_size: int
     """Bytes."""
     unique_id: str

@@ -28,8 +28,10 @@ class LorafabProbePlugin(Plugin):
         """
         from pyocd.target import TARGET
 
+        from lorafab.targets.stm32l072 import STM32L072XZ
         from lorafab.targets.stm32wle5 import STM32WLE5JC
         from lorafab.virtual.probe import VirtualProbe
 
         TARGET.setdefault("stm32wle5jc", STM32WLE5JC)
+        TARGET.setdefault("stm32l072xz", STM32L072XZ)
         return VirtualProbe

@@ -51,8 +51,8 @@ class FakeBoard:
     chip_id: str = "4C4656420102030405060708"
     idcode: int = 0x10016497
     dpidr: int = MCU.dpidr
-    flash_size: int = MCU.flash_size
-    flash: bytearray = field(default_factory=lambda: bytearray(b"\xff" * MCU.flash_size))
+    flash_size: int = MCU.flash.size
+    flash: bytearray = field(default_factory=lambda: bytearray(b"\xff" * MCU.flash.size))
     programmed: set[int] = field(default_factory=set)
     torn: set[int] = field(default_factory=set)
     stuck_at: dict[int, int] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class FakeBoard:
         for word in range(span.start - span.start % 8, span.end, 8):
             if word in self.torn:
                 raise MemoryFault(word)
-        at = span.start - MCU.flash_start
+        at = span.start - MCU.flash.start
         data = bytearray(self.flash[at : at + span.size])
         for address, mask in self.stuck_at.items():
             if span.contains(Span(address, 1)):
@@ -80,7 +80,7 @@ class FakeBoard:
 
     def erase(self, page: Span) -> None:
         """Erase one page."""
-        at = page.start - MCU.flash_start
+        at = page.start - MCU.flash.start
         self.flash[at : at + page.size] = b"\xff" * page.size
         words = set(range(page.start, page.end, 8))
         self.programmed -= words
@@ -95,7 +95,7 @@ class FakeBoard:
             if address in self.programmed:
                 raise FlashRefused(f"the flash refused to program {address:#010x}; erase it first")
             self.programmed.add(address)
-            at = address - MCU.flash_start
+            at = address - MCU.flash.start
             self.flash[at : at + 8] = word
 
     # -- firmware --
@@ -167,7 +167,7 @@ class FakeProgrammer:
     def read(self, span: Span) -> bytes:
         """Memory, or the unique id."""
         self._call()
-        if span.start == MCU.uid_address:
+        if span.start == MCU.uid[0].start:
             return bytes.fromhex(self.board.chip_id)
         return self.board.read(span)
 

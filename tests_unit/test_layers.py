@@ -30,7 +30,7 @@ ALLOWED = {
 
 # Library -> modules that may import it (a room, or one module of it).
 DOORS: dict[str, frozenset[str]] = {
-    "pyocd": frozenset({"drivers.pyocd_programmer", "targets", "virtual.probe", "pyocd_entry"}),
+    "pyocd": frozenset({"drivers.pyocd_programmer", "targets", "virtual.probe", "virtual.bench", "pyocd_entry"}),
     "unicorn": frozenset({"virtual"}),
     "serial": frozenset({"drivers.serial_port"}),
     "tinydb": frozenset({"stores"}),

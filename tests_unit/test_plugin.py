@@ -80,7 +80,7 @@ def test_a_label_on_another_chip_is_refused_and_that_chip_stays_blank(line: Line
     assert "4C4656420102030405060708" in second.record.cause
     assert first.record is not None
     assert first.record.run in second.record.cause
-    assert line.board.flash == b"\xff" * MCU.flash_size
+    assert line.board.flash == b"\xff" * MCU.flash.size
 
 
 def test_another_label_on_the_same_chip_is_refused_and_its_flash_unchanged(line: Line) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from lorafab.virtual.bus import BusFault
+from lorafab.virtual.chip import CoreSpec
+from tests_virtual.silicon import bare
 from tests_virtual.silicon.rig import AIRCR, DEMCR, DFSR, DHCSR, SRAM, Debugger, open_board
 
 COUNT = 0x0800_0100  # movs r0, #0; loop: adds r0, #1; b loop
@@ -235,3 +237,204 @@ def test_masked_interrupts_let_the_nmi_through(probe: Debugger) -> None:
     probe.write(0xE000_ED04, 1 << 31)
     probe.board.advance(100_000)
     assert probe.read(0xE000_ED04) & 0x1FF == 2
+
+
+# stepping and halting, on a bare core
+
+BOTH = pytest.mark.parametrize("spec", [bare.M4, bare.M0], ids=["M4", "M0+"])
+ISER, ISPR = 0xE000_E100, 0xE000_E200
+HALTED, BKPT, VCATCH = 1, 2, 8
+WFI, WFE, SVC, STAY = 0xBF30, 0xBF20, 0xDF00, 0xE7FE
+
+
+def stopped(spec: CoreSpec, *code: int, **handlers: int) -> bare.Rig:
+    """A halted core about to execute the code; DFSR is clear."""
+    rig = bare.Rig(spec, bare.halves(*code), **handlers)
+    rig.halt()
+    rig.write(DFSR, 0x1F)
+    return rig
+
+
+def offsets(rig: bare.Rig, steps: int) -> list[int]:
+    """PC after each of some steps."""
+    seen = []
+    for _ in range(steps):
+        rig.step()
+        assert rig.halted()
+        seen.append(rig.reg(15) - bare.CODE)
+    return seen
+
+
+@BOTH
+def test_step_into_an_exception_and_out_again(spec: CoreSpec) -> None:
+    """SVC: halted at the handler's first instruction; BX LR: halted behind the SVC."""
+    rig = stopped(spec, SVC, STAY, 0x3501, 0x4770, svcall=4)
+    assert offsets(rig, 3) == [4, 6, 2]
+    assert rig.read(DFSR) == HALTED
+
+
+@BOTH
+def test_step_takes_a_pending_interrupt_without_executing(spec: CoreSpec) -> None:
+    """Halted at the handler's first instruction, the interrupted one is yet to come."""
+    rig = stopped(spec, 0x3401, STAY, 0x3501, 0x4770, irq0=4)
+    rig.write(ISER, 1)
+    rig.write(ISPR, 1)
+    assert offsets(rig, 4) == [4, 6, 0, 2]
+    assert rig.regs(4, 5) == [1, 1]
+
+
+@BOTH
+def test_masked_steps_do_not_take_interrupts(spec: CoreSpec) -> None:
+    """C_MASKINTS: the interrupt waits for the first step without it."""
+    rig = stopped(spec, 0x3401, 0x3401, STAY, 0x3501, 0x4770, irq0=6)
+    rig.write(ISER, 1)
+    rig.write(ISPR, 1)
+    rig.write(DHCSR, 0xA05F_000B)
+    rig.step(mask=True)
+    rig.step(mask=True)
+    assert rig.regs(4, 5, 15) == [2, 0, bare.CODE + 4]
+    rig.write(DHCSR, 0xA05F_0003)
+    assert offsets(rig, 1) == [6]
+
+
+@BOTH
+@pytest.mark.parametrize("hint", [WFI, WFE])
+def test_step_over_a_sleep(spec: CoreSpec, hint: int) -> None:
+    """It does nothing, and the chip does not sleep."""
+    rig = stopped(spec, hint, 0x3401, STAY)
+    assert offsets(rig, 2) == [2, 4]
+    assert rig.calls == []
+
+
+def test_steps_go_through_it_blocks_one_by_one() -> None:
+    """ITTE EQ with Z set: four steps behind IT's, flags and ITSTATE as the architecture has them."""
+    code = (0x2C00, 0xBF06, 0x3501, 0xF105, 0x0502, 0x3508, STAY)  # cmp r4, #0; itte eq; adds; add.w; adds
+    rig = stopped(bare.M4, *code)
+    states = []
+    for _ in range(5):
+        rig.step()
+        xpsr = rig.reg(16)
+        states.append((rig.reg(15) - bare.CODE, xpsr >> 25 & 3 | (xpsr >> 10 & 0x3F) << 2, rig.reg(5)))
+    assert states == [(2, 0, 0), (4, 0x06, 0), (6, 0x0C, 1), (10, 0x18, 3), (12, 0, 3)]
+
+
+@pytest.mark.parametrize("at", [4, 6, 10])
+def test_breakpoint_within_an_it_block(at: int) -> None:
+    """It halts there, at every turn, and going on executes the rest; also on an instruction that will be skipped."""
+    rig = stopped(bare.M4, 0x2C00, 0xBF06, 0x3501, 0xF105, 0x0502, 0x3508, 0x3701, 0xE7F7)
+    rig.write(FP_COMP0, bare.CODE + at & 0x1FFF_FFFC | (0x8000_0001 if at & 2 else 0x4000_0001))
+    rig.write(FP_CTRL, 3)
+    seen = []
+    for _ in range(3):
+        rig.go()
+        assert rig.halted()
+        seen.append((rig.reg(15) - bare.CODE, rig.reg(7), rig.reg(5)))
+        rig.write(FP_CTRL, 2)
+        rig.step()
+        rig.write(FP_CTRL, 3)
+    before = {4: 0, 6: 1, 10: 3}[at]
+    assert seen == [(at, turn, 3 * turn + before) for turn in range(3)]
+
+
+@BOTH
+def test_step_onto_and_from_a_breakpoint(spec: CoreSpec) -> None:
+    """Onto it as ever; from it not, until it is taken away: DFSR says BKPT."""
+    rig = stopped(spec, 0x3401, 0x3401, 0x3401, STAY)
+    rig.write(FP_COMP0, bare.CODE | 0x8000_0001)
+    rig.write(FP_CTRL, 3)
+    assert offsets(rig, 1) == [2]
+    assert rig.read(DFSR) == HALTED
+    assert offsets(rig, 2) == [2, 2]
+    assert rig.read(DFSR) == HALTED | BKPT
+    rig.go()
+    assert (rig.halted(), rig.reg(15)) == (True, bare.CODE + 2)
+    rig.write(FP_COMP0, 0)
+    assert offsets(rig, 1) == [4]
+
+
+@BOTH
+def test_step_onto_bkpt_instruction(spec: CoreSpec) -> None:
+    """BKPT halts before itself."""
+    rig = stopped(spec, 0x3401, 0xBE00, STAY)
+    assert offsets(rig, 2) == [2, 2]
+    assert rig.read(DFSR) == HALTED | BKPT
+
+
+@BOTH
+def test_step_of_a_fault(spec: CoreSpec) -> None:
+    """Halted at the first instruction of the HardFault handler."""
+    rig = stopped(spec, 0xDE00, STAY, STAY, hard_fault=4)
+    assert offsets(rig, 1) == [4]
+    assert rig.reg(16) & 0x1FF == 3
+
+
+@BOTH
+def test_halting_a_sleeping_core(spec: CoreSpec) -> None:
+    """S_SLEEP while it sleeps; a halt wakes it, and it goes on behind the WFI."""
+    rig = stopped(spec, WFI, 0x3401, STAY)
+    rig.go()
+    assert rig.read(DHCSR) & (1 << 18 | 1 << 17) == 1 << 18
+    rig.halt()
+    assert rig.read(DHCSR) & (1 << 18 | 1 << 17) == 1 << 17
+    assert rig.reg(15) == bare.CODE + 2
+    rig.go()
+    rig.halt()
+    assert rig.reg(4) == 1
+
+
+@BOTH
+def test_stacks_and_control_are_written_while_halted(spec: CoreSpec) -> None:
+    """SP is the stack that CONTROL chooses; the program uses it."""
+    rig = stopped(spec, 0xB401, STAY)  # push {r0}
+    rig.set_reg(17, SRAM + 0x103)
+    rig.set_reg(18, SRAM + 0x203)
+    assert rig.regs(13, 17, 18) == [SRAM + 0x100, SRAM + 0x100, SRAM + 0x200]
+    rig.set_reg(20, 0x0200_0000)
+    assert rig.reg(13) == SRAM + 0x200
+    rig.set_reg(0, 0x1234)
+    rig.step()
+    assert rig.regs(13, 17, 18) == [SRAM + 0x1FC, SRAM + 0x100, SRAM + 0x1FC]
+    assert rig.read(SRAM + 0x1FC) == 0x1234
+
+
+@BOTH
+def test_cleared_thumb_bit_faults_at_the_next_instruction(spec: CoreSpec) -> None:
+    """It reads back as written; running is a HardFault, whose frame shows the cleared bit."""
+    rig = stopped(spec, 0x3401, STAY, STAY, hard_fault=4)
+    rig.set_reg(16, 0xD000_0000)
+    assert rig.reg(16) == 0xD000_0000
+    rig.step()
+    assert rig.reg(15) == bare.CODE + 4
+    assert rig.read(rig.reg(13) + 28) == 0xD000_0000
+
+
+@BOTH
+def test_timer_and_chip_know_of_debug_state(spec: CoreSpec) -> None:
+    """SysTick does not count in debug state, and the chip is told of every halt."""
+    rig = stopped(spec, STAY)
+    rig.write(0xE000_E014, 0xFF_FFFF)
+    rig.write(0xE000_E018, 0)
+    rig.write(0xE000_E010, 5)
+    rig.go(1_000_000)
+    rig.halt()
+    value = rig.read(0xE000_E018)
+    assert 0xFF_FFFF - value == pytest.approx(4000, abs=4)
+    rig.advance(1_000_000)
+    assert rig.read(0xE000_E018) == value
+    assert rig.halts == [True, False, True]
+
+
+def test_registers_are_out_of_reach_while_the_core_runs() -> None:
+    """DCRSR needs debug state: DCRDR keeps what it held."""
+    rig = stopped(bare.M4, 0x3401, 0xE7FD)
+    rig.go()
+    rig.write(0xE000_EDF8, 0x5A5A)
+    rig.write(0xE000_EDF4, 4)
+    assert rig.read(0xE000_EDF8) == 0x5A5A
+
+
+def test_program_cannot_switch_halting_debug_on() -> None:
+    """DHCSR is the debugger's."""
+    rig = bare.Rig(bare.M4, bare.halves(0x4801, 0x4902, 0x6001, STAY, 0xEDF0, 0xE000, 0x0003, 0xA05F))
+    rig.advance()
+    assert rig.read(DHCSR) & 3 == 0

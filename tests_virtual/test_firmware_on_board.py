@@ -16,8 +16,9 @@ from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64, Identity
 from lorafab.domain.nvm import endnode
 from lorafab.domain.secret import Secret
+from lorafab.virtual import chips
 from lorafab.virtual.board import Board
-from lorafab.virtual.boardfile import BoardFile, State
+from lorafab.virtual.boardfile import BoardFile, State, states_offset
 from lorafab.virtual.faults import FaultPlan
 
 IMAGE_HEX = Path(__file__).resolve().parent.parent / "firmware/endnode-wle5/endnode-wle5.hex"
@@ -27,7 +28,8 @@ NVM = 0x0803F000
 NVM_SIZE = 4096
 SRAM = 0x20000000
 SRAM_SIZE = 64 * 1024
-STATES = 0x41000  # in the board file: one byte for each double word of the flash (lorafab/virtual/boardfile.py)
+CHIP = chips.named("wle5")
+STATES = states_offset(CHIP)  # one byte for each double word of the flash
 
 APP_KEY = bytes.fromhex("8F3A00D15C7B64E29101FEC3AB55774D")
 NWK_KEY = bytes.fromhex("10F2E3D4C5B6A798897A6B5C4D3E2F01")
@@ -77,7 +79,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.path, self._link = folder / "dut.board", folder / "uart"
-        BoardFile(self.path).close()
+        BoardFile(self.path, CHIP).close()
         install(self.path, FLASH, image())
         self.board: Board | None = None
         self.terminal: serial.Serial | None = None
@@ -148,8 +150,8 @@ def test_shell_tells_what_the_board_is(bench: Bench) -> None:
     assert bench.ask("VER?") == ({"product": "endnode-wle5", "version": "1.0.0", "mcu": "stm32wle5jc"}, "OK")
     data, last = bench.ask("UID?")
     bench.stop()
-    file = BoardFile(bench.path)
-    assert (data["uid"], last) == (file.uid96.hex().upper(), "OK")
+    file = BoardFile(bench.path, CHIP)
+    assert (data["uid"], last) == (file.uid.hex().upper(), "OK")
     file.close()
 
 
@@ -210,7 +212,7 @@ def test_no_key_byte_leaves_the_flash(bench: Bench) -> None:
 def test_torn_identity_word_is_survived_and_named(bench: Bench, offset: int) -> None:
     """The chip raises an NMI for a word whose programming was cut; the firmware notes it and goes on."""
     install(bench.path, IDENTITY, make_block())
-    install(bench.path, IDENTITY + offset, b"\xff\x55\xff\x55\xff\x55\xff\x55", State.ECC_BAD)
+    install(bench.path, IDENTITY + offset, b"\xff\x55\xff\x55\xff\x55\xff\x55", State.BAD)
     bench.start()
     for _ in range(2):
         assert bench.ask("ID?") == ({}, "ERR no identity: torn")
@@ -274,7 +276,7 @@ def test_page_whose_erase_was_cut_is_erased_again(bench: Bench, cut: int | None)
     ``cut``: the double word of the first record in the new page whose programming is cut as well.
     """
     install(bench.path, NVM, b"".join(endnode.encode(endnode.Counters(n, 0, 0, 0, n)) for n in range(1, 65)))
-    install(bench.path, NVM + NVM_SIZE // 2, b"\x5f" * (NVM_SIZE // 2), State.ECC_BAD)
+    install(bench.path, NVM + NVM_SIZE // 2, b"\x5f" * (NVM_SIZE // 2), State.BAD)
     if cut is not None:
         bench.start(f"power_cut_at={NVM + NVM_SIZE // 2 + 8 * cut:#x}")
         bench.lose_power_in_nonce()

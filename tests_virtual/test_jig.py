@@ -9,9 +9,10 @@ import pytest
 from lorafab.drivers.label_reader import LabelReader
 from lorafab.errors import ConfigError, JigError, StationBusy
 from lorafab.interfaces import Jig
-from lorafab.virtual import registry
+from lorafab.virtual import chips, registry
 from lorafab.virtual.boardfile import BoardFile
-from lorafab.virtual.jig import FAULTS_VARIABLE, VirtualJig
+from lorafab.virtual.faults import FaultPlan
+from lorafab.virtual.jig import CHIP_VARIABLE, FAULTS_VARIABLE, VirtualJig
 
 LABELS = [f"LW:D0:00005EEF10000001:024C46420000000{number}:FFFF0000" for number in range(1, 4)]
 Open = Callable[..., VirtualJig]
@@ -22,6 +23,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Open a jig at a nest; closed after the test."""
     monkeypatch.delenv(registry.BOARD_VARIABLE, raising=False)
     monkeypatch.delenv(FAULTS_VARIABLE, raising=False)
+    monkeypatch.delenv(CHIP_VARIABLE, raising=False)
     labels = iter(LABELS)
     with ExitStack() as stack:
 
@@ -122,7 +124,7 @@ def test_a_sticker_stays_on_its_board(put: Open, named: Path) -> None:
     again = put()
     assert again.camera() == first
     again.close()
-    file = BoardFile(named)
+    file = BoardFile(named, chips.named(chips.DEFAULT))
     assert file.sticker == LABELS[0]
     file.close()
 
@@ -140,7 +142,7 @@ def test_a_new_board_gets_the_next_sticker(put: Open) -> None:
 def test_a_board_that_nobody_looks_at_gets_no_sticker(put: Open, named: Path) -> None:
     """A label that was typed by hand does not cost one from the roll."""
     put().close()
-    file = BoardFile(named)
+    file = BoardFile(named, chips.named(chips.DEFAULT))
     assert file.sticker is None
     file.close()
 
@@ -164,11 +166,49 @@ def test_a_file_that_is_no_board_is_refused_unchanged(put: Open, named: Path) ->
 
 def test_faults_come_from_the_environment(put: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The board in the nest has them."""
-    monkeypatch.setenv(FAULTS_VARIABLE, "uart=silent; unplug_after=7")
+    monkeypatch.setenv(FAULTS_VARIABLE, "uart=silent; unplug@transfer:7")
     put()
     board = registry.board_in("nest")
     assert board is not None
-    assert (board.faults.uart, board.faults.unplug_after) == ("silent", 7)
+    assert board.faults.plan == FaultPlan.parse("uart=silent; unplug@transfer:7")
+
+
+def test_faults_come_from_a_file(put: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Named with an @ before it."""
+    path = tmp_path / "faults.yaml"
+    path.write_text("faults:\n- {fault: jig, value: open}\n")
+    monkeypatch.setenv(FAULTS_VARIABLE, f"@{path}")
+    assert not put().lid_closed()
+
+
+@pytest.mark.parametrize("name", chips.names())
+def test_the_chip_of_a_new_board_can_be_chosen(
+    put: Open, named: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """By the short name of its profile; the board keeps it."""
+    monkeypatch.setenv(CHIP_VARIABLE, name)
+    put().close()
+    monkeypatch.delenv(CHIP_VARIABLE)
+    put()
+    board = registry.board_in("nest")
+    assert board is not None
+    assert board.chip.name == name
+
+
+def test_a_chip_that_is_not_known_is_refused(put: Open, named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a file is made."""
+    monkeypatch.setenv(CHIP_VARIABLE, "z80")
+    with pytest.raises(ConfigError, match="no virtual board 'z80', wanted one of"):
+        put()
+    assert not named.exists()
+
+
+def test_faults_that_the_chip_cannot_have_are_refused(put: Open, named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a file is made."""
+    monkeypatch.setenv(FAULTS_VARIABLE, "stuck_bit=0x20000000.0=1")
+    with pytest.raises(ConfigError, match="the flash of an STM32WLE5JC"):
+        put()
+    assert not named.exists()
 
 
 @pytest.mark.parametrize(("fault", "present", "closed"), [("empty", False, True), ("open", True, False)])
@@ -186,7 +226,7 @@ def test_a_mistyped_fault_stops_before_a_board_is_made(
 ) -> None:
     """A fault that is quietly ignored would prove nothing."""
     monkeypatch.setenv(FAULTS_VARIABLE, "uart=off")
-    with pytest.raises(ConfigError, match="use silent or garbage"):
+    with pytest.raises(ConfigError, match="use silent, drop, garbage or noisy"):
         put()
     assert files(tmp_path) == []
     assert registry.names() == ()

@@ -11,19 +11,18 @@ exceptions stay inside (their tracebacks would show the arguments of its write f
 import logging
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.errors import ConfigError, FlashRefused, LorafabError, MemoryFault, PlanError, ProbeError, WrongChip
 from lorafab.interfaces import ChipInfo
-from lorafab.targets import MCUS, McuFacts
+from lorafab.targets import MCUS, Area, McuFacts
 
 T = TypeVar("T")
 
-ERASED = b"\xff"
-
+LOG = logging.getLogger(__name__)
 RESEAT = "reseat the board and repeat once, then set it aside"
 
 
@@ -48,8 +47,9 @@ class PyocdProgrammer:
     def connect(self) -> ChipInfo:
         """Attach, halt the core, read who it is; connecting again starts afresh.
 
-        Raises ProbeError when probe or chip do not answer, WrongChip when the identity registers of the expected
-        microcontroller are not there.
+        A chip that does not let itself be halted, such as one in a stop mode without debug clocks, is reset through
+        nRESET once. Raises ProbeError when probe or chip do not answer, WrongChip when the identity registers of the
+        expected microcontroller are not there.
         """
         self.close()
         failure: LorafabError
@@ -67,12 +67,13 @@ class PyocdProgrammer:
     def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
         """Reset and halt the core, erase the pages of ``erase``, program ``segments``; see Programmer.
 
-        Raises PlanError before anything is touched when ``erase`` is not whole pages, or segments overlap or lie
-        outside the flash; FlashRefused when the flash refuses; ProbeError when the connection is lost.
+        Only the words that segments touch are programmed, their other bytes as erased. Raises PlanError before anything
+        is touched when ``erase`` is not whole pages, or segments overlap, lie outside flash and data EEPROM, or cut
+        words of a data EEPROM; FlashRefused when the memory refuses; ProbeError when the connection is lost.
         """
         pages = self._erase_pages(erase)
-        contents = self._page_contents(segments)
-        self._guarded(lambda: self._program(pages, contents), _failure)
+        runs = self._runs(segments)
+        self._guarded(lambda: self._program(pages, runs), _failure)
 
     def run(self) -> None:
         """Reset the core and let its firmware run. Raises ProbeError."""
@@ -90,13 +91,10 @@ class PyocdProgrammer:
     # -- connecting
 
     def _connect(self) -> ChipInfo:
-        from pyocd.core.session import Session
         from pyocd.core.target import Target
 
         _silence_traces()
-        # A session of its own first, so that close() finds it whatever happens while it opens.
-        self._session = Session(self._find_probe(), options=self._options())
-        self._session.open()
+        self._open_session()
         target = self._session.target
         # pyOCD only warns when the core did not halt.
         if target.get_state() != Target.State.HALTED:
@@ -104,19 +102,46 @@ class PyocdProgrammer:
                 "the core goes on running although it was asked to halt; check the connection, lower swd_khz, repeat"
             )
         mcu = self._mcu
-        unique_id = bytes(target.read_memory_block8(mcu.uid_address, mcu.uid_length))
         return ChipInfo(
             dpidr=target.dp.dpidr.idr,
-            idcode=target.read32(mcu.idcode_address),
-            flash_size=target.read16(mcu.flash_size_address) * 1024,
-            unique_id=unique_id.hex().upper(),
+            idcode=target.read32(mcu.identity.address),
+            flash_size=mcu.read_flash_size(target.read32),
+            unique_id=mcu.read_unique_id(lambda span: bytes(target.read_memory_block8(span.start, span.size))),
         )
+
+    def _open_session(self) -> None:
+        from pyocd.core import exceptions
+
+        probe = self._find_probe()
+        try:
+            self._open(probe, "halt")
+        except (exceptions.TargetError, exceptions.TimeoutError) as error:
+            refusal = error
+        else:
+            return
+        LOG.warning("the chip does not let itself be halted (%s): trying once more with nRESET held low", refusal)
+        self.close()
+        try:
+            self._open(probe, "under-reset")
+        except exceptions.Error:
+            raise refusal from None  # a probe without nRESET says less than the chip did
+
+    def _open(self, probe: Any, connect_mode: str) -> None:
+        from pyocd.core import exceptions
+        from pyocd.core.session import Session
+
+        # Kept before it opens, so that close() finds it whatever happens meanwhile.
+        self._session = Session(probe, options=self._options() | {"connect_mode": connect_mode})
+        try:
+            self._session.open()
+        except KeyError:  # of pyOCD's nRF52 target, when access protection hides the core
+            no_core: Any = exceptions.DebugError
+            raise no_core("no core answers, as when access protection is on") from None
 
     def _options(self) -> dict[str, Any]:
         return {
             "target_override": self._target_name,
             "frequency": self._swd_khz * 1000,
-            "connect_mode": "halt",
             # The default would mass-erase a locked nRF52 just for being connected to.
             "auto_unlock": False,
             # Neither pyocd.yaml nor pyocd_user.py of the current folder may change a production run. Without a
@@ -167,58 +192,64 @@ class PyocdProgrammer:
         words = target.read_memory_block32(first, count)
         return struct.pack(f"<{count}I", *words)[span.start - first : span.end - first]
 
-    def _erase_pages(self, spans: Sequence[Span]) -> list[int]:
-        mcu, pages = self._mcu, set[int]()
+    def _erase_pages(self, spans: Sequence[Span]) -> dict[Area, list[int]]:
+        """Addresses of the pages to erase, each once, in rising order."""
+        pages: dict[Area, set[int]] = {}
         for span in spans:
-            self._refuse_outside(span)
-            if span.start % mcu.page_size or span.size % mcu.page_size:
+            area = self._area_of(span)
+            if span.start % area.page_size or span.size % area.page_size:
                 raise PlanError(
-                    f"{span} was to be erased, wanted whole pages of {mcu.page_size} bytes; correct the flash plan"
+                    f"{span} was to be erased, wanted whole pages of {area.page_size} bytes; correct the flash plan"
                 )
-            pages.update(range(span.start, span.end, mcu.page_size))
-        return sorted(pages)
+            pages.setdefault(area, set()).update(range(span.start, span.end, area.page_size))
+        return {area: sorted(addresses) for area, addresses in pages.items()}
 
-    def _page_contents(self, segments: Sequence[Segment]) -> dict[int, bytes]:
-        """Pages to program, by address, in rising order; what no segment covers stays erased."""
-        size, contents = self._mcu.page_size, dict[int, bytearray]()
+    def _runs(self, segments: Sequence[Segment]) -> dict[Area, list[Segment]]:
+        """Runs of whole words without gaps, in rising order; bytes that no segment covers stay erased."""
+        runs: dict[Area, list[tuple[int, bytearray]]] = {}
         behind = 0
-        for segment in sorted(segments, key=lambda one: one.address):
-            self._refuse_outside(segment.span)
+        for segment in sorted((one for one in segments if one.data), key=lambda one: one.address):
+            area = self._area_of(segment.span)
             if segment.address < behind:
                 raise PlanError(f"two segments share {segment.address:#010x}, wanted one each; correct the flash plan")
             behind = segment.span.end
-            for page in segment.span.pages(size):
-                here = contents.setdefault(page.start, bytearray(ERASED * size))
-                start, end = max(page.start, segment.address), min(page.end, behind)
-                data = segment.data[start - segment.address : end - segment.address]
-                here[start - page.start : end - page.start] = data
-        return {address: bytes(data) for address, data in contents.items()}
+            before, after = segment.address % area.word_size, -behind % area.word_size
+            if area is self._mcu.eeprom and (before or after):
+                # It writes over what is there: the padding would not stay erased but erase.
+                raise PlanError(
+                    f"{segment.span} was to be written to the data EEPROM, wanted whole words of {area.word_size} "
+                    "bytes; correct the flash plan"
+                )
+            of_area = runs.setdefault(area, [])
+            start, end = segment.address - before, behind + after
+            if not of_area or of_area[-1][0] + len(of_area[-1][1]) < start:
+                of_area.append((start, bytearray()))
+            first, data = of_area[-1]
+            data.extend(bytes([area.erased]) * (end - first - len(data)))
+            data[segment.address - first : behind - first] = segment.data
+        return {area: [Segment(start, bytes(data)) for start, data in of_area] for area, of_area in runs.items()}
 
-    def _refuse_outside(self, span: Span) -> None:
-        flash = Span(self._mcu.flash_start, self._mcu.flash_size)
-        if not flash.contains(span):
-            raise PlanError(f"{span} is not in the flash, wanted a place in {flash}; correct the flash plan")
+    def _area_of(self, span: Span) -> Area:
+        area = self._mcu.area_of(span)
+        if area is None:
+            wanted = " or ".join(str(one.span) for one in self._mcu.areas)
+            raise PlanError(f"{span} is not in the flash, wanted a place in {wanted}; correct the flash plan")
+        return area
 
-    def _program(self, pages: Sequence[int], contents: dict[int, bytes]) -> None:
-        from pyocd.flash.flash import Flash
-
+    def _program(self, pages: dict[Area, list[int]], runs: dict[Area, list[Segment]]) -> None:
         target = self._open_target()
-        flash = target.memory_map.get_region_for_address(self._mcu.flash_start).flash
         # With a reset: the halted firmware's clocks, interrupts and watchdog must not go on under the algorithm.
         reset = True
-        try:
-            if pages:
-                flash.init(Flash.Operation.ERASE, reset=reset)
+        for area in self._mcu.areas:
+            if area in pages or area in runs:
+                flash = target.memory_map.get_region_for_address(area.start).flash
+                try:
+                    _write_area(flash, pages.get(area, []), runs.get(area, []), reset)
+                except BaseException:
+                    self._abandon(target, flash)
+                    raise
+                flash.cleanup()
                 reset = False
-            for page in pages:
-                flash.erase_sector(page)
-            if contents:
-                flash.init(Flash.Operation.PROGRAM, reset=reset)
-            _program_pages(flash, contents)
-        except BaseException:
-            self._abandon(target, flash)
-            raise
-        flash.cleanup()
 
     def _abandon(self, target: Any, flash: Any) -> None:
         """After a failure stop the algorithm and wipe its buffers where possible; the failure itself matters more."""
@@ -250,18 +281,48 @@ class PyocdProgrammer:
         raise failure
 
 
-def _program_pages(flash: Any, contents: dict[int, bytes]) -> None:
-    """Load one buffer while the flash is busy with the other."""
+def _write_area(flash: Any, pages: Sequence[int], runs: Sequence[Segment], reset: bool) -> None:
+    """Erase pages and program runs of whole words in one memory."""
+    from pyocd.flash.flash import Flash
+
+    if pages:
+        flash.init(Flash.Operation.ERASE, reset=reset)
+        reset = False
+    for page in pages:
+        flash.erase_sector(page)
+    if runs:
+        flash.init(Flash.Operation.PROGRAM, reset=reset)
+        _program_runs(flash, runs)
+
+
+def _program_runs(flash: Any, runs: Sequence[Segment]) -> None:
+    """Whole pages of pyOCD's region go through two buffers: one is loaded while the flash is busy with the other.
+
+    Parts of pages go alone and as they are: padding would use words up where a word may be programmed once or twice.
+    """
+    size = flash.region.page_size
     running: int | None = None
-    for number, (address, data) in enumerate(contents.items()):
-        buffer = number % 2  # every algorithm of ours has two
-        flash.load_page_buffer(buffer, address, data)
+    buffer = 0
+    for chunk in (chunk for run in runs for chunk in _by_pages(run, size)):
+        if len(chunk.data) == size:
+            flash.load_page_buffer(buffer, chunk.address, chunk.data)
         if running is not None:
             _finish_page(flash, running)
-        flash.start_program_page_with_buffer(buffer, address)
-        running = address
+            running = None
+        if len(chunk.data) == size:
+            flash.start_program_page_with_buffer(buffer, chunk.address)
+            running, buffer = chunk.address, 1 - buffer  # every algorithm that we use has two
+        else:
+            flash.program_phrase(chunk.address, chunk.data)
     if running is not None:
         _finish_page(flash, running)
+
+
+def _by_pages(run: Segment, size: int) -> Iterator[Segment]:
+    """Cut at multiples of ``size``."""
+    for page in run.span.pages(size):
+        start, end = max(page.start, run.address), min(page.end, run.span.end)
+        yield Segment(start, run.data[start - run.address : end - run.address])
 
 
 def _finish_page(flash: Any, address: int) -> None:

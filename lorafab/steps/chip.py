@@ -1,6 +1,5 @@
 """Is the right chip in the jig? Nothing is written before this is known."""
 
-from lorafab.domain.memory_map import Span
 from lorafab.errors import WrongChip
 from lorafab.interfaces import ChipInfo, Programmer
 from lorafab.targets import McuFacts
@@ -15,8 +14,8 @@ def check_chip(programmer: Programmer, mcu: McuFacts) -> ChipInfo:
     chip = programmer.connect()
     found = (
         ("debug port id", chip.dpidr, mcu.dpidr),
-        ("device id", chip.idcode & 0xFFF, mcu.device_id),
-        ("flash size", chip.flash_size, mcu.flash_size),
+        ("device id", chip.idcode & mcu.identity.mask, mcu.identity_value),
+        ("flash size", chip.flash_size, mcu.flash.size),
     )
     for name, value, wanted in found:
         if value != wanted:
@@ -31,7 +30,7 @@ def check_chip(programmer: Programmer, mcu: McuFacts) -> ChipInfo:
 
 def check_same_chip(programmer: Programmer, chip: ChipInfo, mcu: McuFacts) -> None:
     """Read the unique id again: the board that is about to pass must be the one that was claimed."""
-    now = programmer.read(Span(mcu.uid_address, mcu.uid_length)).hex().upper()
+    now = mcu.read_unique_id(programmer.read)
     if now != chip.unique_id:
         raise WrongChip(
             f"the chip's unique id is {now} now and was {chip.unique_id} at the start; "

@@ -20,8 +20,8 @@ _ADDRESSES = {
     "__static_base": "static_base",
     "__stack_top": "begin_stack",
     "__stack_limit": "end_stack",  # pyOCD puts a canary there and reports an overflow
-    "__analyzer": "analyzer_address",
 }
+_ANALYZER = "__analyzer"  # only where pyOCD's CRC code has a place
 _PAGE_BUFFERS = ("__page_buffer_0", "__page_buffer_1")
 
 
@@ -39,11 +39,13 @@ def load_algorithm(path: Path, word_size: int) -> dict[str, Any]:
             "wanted one built by firmware/build.py; restore the file from version control"
         )
     code += bytes(-len(code) % 4)
+    analyzer = {"analyzer_address": symbols[_ANALYZER]} if _ANALYZER in symbols else {}
     return {
         "instructions": list(struct.unpack(f"<{len(code) // 4}I", code)),
         "page_buffers": [symbols[name] for name in _PAGE_BUFFERS],
         "min_program_length": word_size,
-        "analyzer_supported": True,
+        "analyzer_supported": bool(analyzer),
+        **analyzer,
         **{key: symbols[name] for name, key in (_ENTRY_POINTS | _ADDRESSES).items()},
     }
 

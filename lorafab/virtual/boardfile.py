@@ -1,27 +1,29 @@
 """The non-volatile state of one virtual board, in one file that a plain script can read.
 
-Layout (little-endian, offsets in bytes)::
+Layout (little-endian, F the size of the flash, which the chip's profile names first among its stores)::
 
-    0x00000  256 KiB  the flash: offset 0 is address 0x08000000, erased bytes are 0xFF
-    0x40000    8      magic "LFVBOARD"
-    0x40008    u32 x2 version, 1 | reserved, 0
-    0x40010   12      UID96 in memory order; the first four bytes are "LFVB", the prefix of virtual chips
-    0x4001C    u32    CRC-32 (zlib) of 0x40000..0x4001B
-    0x40020    u32 x3 option bytes as registers: OPTR, WRP1AR, WRP1BR
-    0x40100   36      intent: u32 valid (0x4C46494E or 0) | u32 kind | u32 first double word | u32 count |
-                      8 old data | 8 new data | u32 CRC-32 of the 28 bytes before it, from kind on
-    0x40200  512      sticker, slot A: u32 sequence | u32 length | u32 CRC-32 of both and the text | UTF-8 text
-    0x40400  512      sticker, slot B; the valid slot with the higher sequence counts
-    0x40800 1024      OTP area
-    0x41000 32768     state of each double word of the flash: 0 erased, 1 programmed, 2 ECC-bad
-    0x49000  128      state of each double word of the OTP area
-    0x4A000           end
+    0        F     the flash: offset 0 is its first address
+    F         8    magic "LFVBOARD"
+    F+0x08   u32   version, 2
+    F+0x0C   u32   number of option words
+    F+0x10   16    name of the chip, ASCII, NUL padded
+    F+0x20   16    unique id in memory order, NUL padded; it begins with the prefix of virtual chips
+    F+0x30   u32   CRC-32 (zlib) of F..F+0x2F
+    F+0x40   64    option words, u32 each
+    F+0x200  512   sticker, slot A: u32 sequence | u32 length | u32 CRC-32 of both and the text | UTF-8 text
+    F+0x400  512   sticker, slot B; the valid slot with the higher sequence counts
+    F+0x800        the other stores, one after the other
+    then, from the next multiple of 4096 on: the states of each store with cells, a byte for each cell:
+                   0 erased, 1 programmed, 2 bad (its ECC does not fit, or its contents are undefined)
+    then, from the next multiple of 4096 on: 512 bytes for each store, what is in flight there: u32 valid
+                   (0x4C46494E or 0) | u32 kind | u32 offset | u32 size | u32 state | new data | u32 CRC-32, in the
+                   last four bytes, of all from kind on
 
-Data and ECC mark of a double word change together for everybody who opens the file later, even when this process is
-killed between two instructions: the intent is written first, its valid word last, then the change is applied, then
-the intent is cleared. A valid intent found at opening is an operation that was in flight when the power went. It is
-resolved into something that silicon may look like then: ECC-bad double words with part of the bits done. A killed
-process leaves the page cache intact, so nothing is synced per word; the computer's own power loss is not covered.
+Data and states change together for everybody who opens the file later, even when this process is killed between two
+instructions: what is in flight is written first, its valid word last, then the change is applied, then the word is
+cleared. A valid one found at opening is an operation that was in flight when the power went. It is resolved into
+something that silicon may look like then: part of the changing bits done, the cells bad. A killed process leaves the
+page cache intact, so nothing is synced per word; the computer's own power loss is not covered.
 """
 
 import fcntl
@@ -29,39 +31,32 @@ import mmap
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 
 from lorafab.errors import JigError, StationBusy
-from lorafab.virtual.profile import (
-    DOUBLE_WORDS,
-    FLASH_SIZE,
-    OPTR_DEFAULT,
-    OTP_SIZE,
-    WORD_SIZE,
-    WRP_NONE,
-)
+from lorafab.virtual.chip import Chip, Store
 
-FILE_SIZE = 0x4A000
-CHIP_PREFIX = b"LFVB"
 STICKER_LIMIT = 500  # bytes of UTF-8
+PROGRAM_LIMIT = 256  # bytes of one programming operation
 
-_MAGIC, _VERSION = b"LFVBOARD", 1
-_HEADER, _UID, _HEADER_CRC, _OPTIONS = 0x40000, 0x40010, 0x4001C, 0x40020
-_INTENT, _STICKERS, _OTP, _STATES = 0x40100, (0x40200, 0x40400), 0x40800, 0x41000
-_INTENT_VALID = 0x4C46_494E
-_INTENT_BODY = struct.Struct("<III8s8s")
+_MAGIC, _VERSION = b"LFVBOARD", 2
+_HEADER = struct.Struct("<8sII16s16s")
+_OPTIONS, _OPTION_LIMIT = 0x40, 16
+_STICKERS, _STORES = (0x200, 0x400), 0x800
+_FLIGHT_SIZE, _FLIGHT_HEAD, _FLIGHT_VALID = 512, struct.Struct("<IIIII"), 0x4C46_494E
 _STICKER_HEAD = struct.Struct("<III")
-_OTP_WORDS = OTP_SIZE // WORD_SIZE
-_HALF_DONE = 0x5555_5555_5555_5555  # which bits an interrupted operation got to: fixed, so that runs repeat
+_PAGE = 4096
+_HALF = 0x55  # which bits an interrupted operation got to: fixed, so that runs repeat
 
 
 class State(IntEnum):
-    """What a double word went through since its last erase."""
+    """What a cell went through since its last erase."""
 
     ERASED = 0
     PROGRAMMED = 1
-    ECC_BAD = 2
+    BAD = 2
 
 
 class _Kind(IntEnum):
@@ -69,27 +64,149 @@ class _Kind(IntEnum):
     ERASE = 2
 
 
-class BoardFile:
-    """An open, locked board file. Double words are numbered: flash from 0 on, then the OTP area's 128."""
+class StoreFile:
+    """One store in the file: bytes, the states of its cells, and one operation that may be in flight."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path``, blank when missing; raises StationBusy when in use and JigError when it is something else."""
-        self.path = path
+    def __init__(self, spec: Store, memory: mmap.mmap, data: int, states: int, flight: int) -> None:
+        """``data``, ``states`` and ``flight``: where they begin in ``memory``."""
+        self.spec = spec
+        self._memory, self._data, self._states, self._flight = memory, data, states, flight
+        self.programs = self.programmed = self.erases = 0
+        """Operations and bytes programmed, and erases, since the file was opened."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.spec.size
+
+    def read(self, offset: int = 0, size: int | None = None) -> bytes:
+        """``size`` bytes (None: the rest) from ``offset`` on."""
+        end = self.spec.size if size is None else offset + size
+        return self._memory[self._data + offset : self._data + end]
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Change bytes as no controller can: stuck bits, what the factory wrote."""
+        self._memory[self._data + offset : self._data + offset + len(data)] = data
+
+    def state(self, cell: int) -> int:
+        """What a cell went through, a value of :class:`State` or what its controller counts."""
+        return self._memory[self._states + cell]
+
+    def states(self) -> bytes:
+        """Of all cells."""
+        return self._memory[self._states : self._states + _cells(self.spec)]
+
+    def set_state(self, cell: int, value: int) -> None:
+        """Change the state of a cell alone."""
+        self._memory[self._states + cell] = value
+
+    def bad_cells(self) -> set[int]:
+        """Numbers of the cells that are bad."""
+        states, found, at = self.states(), set(), -1
+        while (at := states.find(State.BAD, at + 1)) >= 0:
+            found.add(at)
+        return found
+
+    # operations
+
+    @property
+    def in_flight(self) -> bool:
+        """An operation has begun and is not finished."""
+        valid: int = struct.unpack_from("<I", self._memory, self._flight)[0]
+        return valid == _FLIGHT_VALID
+
+    def begin_program(self, offset: int, data: bytes, state: int = State.PROGRAMMED) -> None:
+        """Note that the bytes from ``offset`` on (at most 256) are about to become ``data``, their cells ``state``."""
+        self._note(_Kind.PROGRAM, offset, len(data), state, data)
+        self.programs, self.programmed = self.programs + 1, self.programmed + len(data)
+
+    def begin_erase(self, offset: int, size: int) -> None:
+        """Note that ``size`` bytes from ``offset`` on are about to be erased."""
+        self._note(_Kind.ERASE, offset, size, State.ERASED, b"")
+        self.erases += 1
+
+    def _note(self, kind: _Kind, offset: int, size: int, state: int, new: bytes) -> None:
+        body = _FLIGHT_HEAD.pack(_FLIGHT_VALID, kind, offset, size, state)[4:] + new
+        body = body.ljust(_FLIGHT_SIZE - 8, b"\0")
+        at = self._flight + 4
+        self._memory[at : at + len(body) + 4] = body + struct.pack("<I", zlib.crc32(body))
+        self._mark(_FLIGHT_VALID)
+
+    def _mark(self, valid: int) -> None:
+        struct.pack_into("<I", self._memory, self._flight, valid)
+
+    def finish(self) -> tuple[int, int]:
+        """Apply the operation in flight; answers its offset and size."""
+        kind, offset, size, state, new = self._noted()
+        self.put(offset, new if kind == _Kind.PROGRAM else bytes([self.spec.erased]) * size)
+        self._set_states(offset, size, state)
+        self._mark(0)
+        return offset, size
+
+    def resolve(self) -> tuple[int, int]:
+        """Turn an operation in flight into what a power cut leaves; answers offset and size, (0, 0) without one."""
+        if not self.in_flight:
+            return 0, 0
+        kind, offset, size, _, new = self._noted()
+        if kind == _Kind.ERASE:
+            new = bytes([self.spec.erased]) * size
+        before, wanted = (int.from_bytes(data, "little") for data in (self.read(offset, size), new))
+        torn = before ^ ((before ^ wanted) & int.from_bytes(bytes([_HALF]) * size, "little"))
+        self.put(offset, torn.to_bytes(size, "little"))
+        self._set_states(offset, size, State.BAD)
+        self._mark(0)
+        return offset, size
+
+    def _set_states(self, offset: int, size: int, state: int) -> None:
+        if self.spec.cell:
+            first, end = offset // self.spec.cell, -(-(offset + size) // self.spec.cell)
+            self._memory[self._states + first : self._states + end] = bytes([state]) * (end - first)
+
+    def _noted(self) -> tuple[int, int, int, int, bytes]:
+        body = self._memory[self._flight + 4 : self._flight + _FLIGHT_SIZE - 4]
+        crc = self._memory[self._flight + _FLIGHT_SIZE - 4 : self._flight + _FLIGHT_SIZE]
+        _, kind, offset, size, state = _FLIGHT_HEAD.unpack(bytes(4) + body[: _FLIGHT_HEAD.size - 4])
+        if zlib.crc32(body) != int.from_bytes(crc, "little") or offset + size > self.spec.size:
+            raise JigError(
+                f"a virtual board file has a damaged note of what was in flight in its {self.spec.name}; "
+                "put it aside and start a new one"
+            )
+        return kind, offset, size, state, body[_FLIGHT_HEAD.size - 4 :][:size]
+
+
+class BoardFile:
+    """An open, locked board file."""
+
+    def __init__(self, path: Path, chip: Chip) -> None:
+        """Open ``path``, made blank when missing.
+
+        Raises StationBusy when it is in use and JigError when it is something else or has another chip.
+        """
+        self.path, self.chip = path, chip
         if not path.exists():
-            _create(path)
+            _create(path, chip)
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             self._lock()
-            self._check()
-            self._map = mmap.mmap(self._fd, FILE_SIZE)
+            _check(path, chip)
+            self._map = mmap.mmap(self._fd, file_size(chip))
             try:
-                self.resolve()
+                self.stores = self._open_stores()
             except BaseException:
                 self._map.close()  # it holds a descriptor of its own, and with it the lock
                 raise
         except BaseException:
             os.close(self._fd)
             raise
+
+    def _open_stores(self) -> dict[str, StoreFile]:
+        stores = {
+            store.name: StoreFile(store, self._map, *places)
+            for store, places in zip(self.chip.stores, _layout(self.chip)[0], strict=True)
+        }
+        for store in stores.values():
+            store.resolve()
+        return stores
 
     def _lock(self) -> None:
         try:
@@ -101,14 +218,6 @@ class BoardFile:
                 f"the virtual board {self.path} is in use by {who}; wait for it, or name another board file"
             ) from None
 
-    def _check(self) -> None:
-        head = os.pread(self._fd, 0x20, _HEADER)
-        size_ok = os.fstat(self._fd).st_size == FILE_SIZE
-        if not size_ok or head[:12] != _MAGIC + struct.pack("<I", _VERSION):
-            raise JigError(f"{self.path} is not a virtual board file of version {_VERSION}; name another file")
-        if zlib.crc32(head[:0x1C]) != struct.unpack_from("<I", head, 0x1C)[0]:
-            raise JigError(f"the virtual board file {self.path} has a damaged header; put it aside and start a new one")
-
     def close(self) -> None:
         """Release the file and its lock; harmless when repeated."""
         if self._fd >= 0:
@@ -117,104 +226,23 @@ class BoardFile:
             self._fd = -1
 
     @property
-    def uid96(self) -> bytes:
-        """The chip's unique id, 12 bytes in memory order."""
-        return self._map[_UID : _UID + 12]
+    def _head(self) -> int:
+        return self.chip.flash_size
 
     @property
-    def options(self) -> tuple[int, int, int]:
-        """OPTR, WRP1AR and WRP1BR as they were when the chip was made or last reloaded."""
-        optr, wrp_a, wrp_b = struct.unpack_from("<III", self._map, _OPTIONS)
-        return optr, wrp_a, wrp_b
+    def uid(self) -> bytes:
+        """The chip's unique id in memory order, ``Chip.uid_size`` bytes."""
+        uid: bytes = _HEADER.unpack_from(self._map, self._head)[4]
+        return uid[: self.chip.uid_size]
 
-    def flash(self, start: int = 0, size: int = FLASH_SIZE) -> bytes:
-        """``size`` bytes of flash from offset ``start`` on."""
-        return self._map[start : start + size]
+    @property
+    def options(self) -> tuple[int, ...]:
+        """The option words, as the chip's flash part numbers them."""
+        return struct.unpack_from(f"<{len(self.chip.options)}I", self._map, self._head + _OPTIONS)
 
-    def otp(self) -> bytes:
-        """The OTP area, 1024 bytes."""
-        return self._map[_OTP : _OTP + OTP_SIZE]
-
-    def word(self, index: int) -> bytes:
-        """The 8 bytes of a double word."""
-        place = _place(index)
-        return self._map[place : place + WORD_SIZE]
-
-    def state(self, index: int) -> int:
-        """What the double word went through, a value of :class:`State`."""
-        return self._map[_STATES + index]
-
-    def bad_words(self) -> list[int]:
-        """Numbers of the double words whose ECC does not fit their data."""
-        states, found, at = self._map[_STATES : _STATES + DOUBLE_WORDS + _OTP_WORDS], [], -1
-        while (at := states.find(State.ECC_BAD, at + 1)) >= 0:
-            found.append(at)
-        return found
-
-    def force_bits(self, index: int, clear: int, set_: int) -> None:
-        """Apply stuck bits (masks of the little-endian double word) to the data."""
-        value = int.from_bytes(self.word(index), "little")
-        self._set_word(index, (value & ~clear | set_).to_bytes(WORD_SIZE, "little"))
-
-    def begin_program(self, index: int, data: bytes) -> None:
-        """Note that the double word is about to become ``data``."""
-        self._note(_Kind.PROGRAM, index, 1, self.word(index), data)
-
-    def begin_erase(self, first: int, count: int) -> None:
-        """Note that ``count`` double words of flash from ``first`` on are about to be erased."""
-        self._note(_Kind.ERASE, first, count, bytes(8), bytes(8))
-
-    def _note(self, kind: _Kind, first: int, count: int, old: bytes, new: bytes) -> None:
-        body = _INTENT_BODY.pack(kind, first, count, old, new)
-        at = _INTENT + 4
-        self._map[at : at + len(body) + 4] = body + struct.pack("<I", zlib.crc32(body))
-        self._mark_intent(_INTENT_VALID)
-
-    def _mark_intent(self, valid: int) -> None:
-        struct.pack_into("<I", self._map, _INTENT, valid)
-
-    def finish(self) -> tuple[int, int]:
-        """Apply the operation in flight; answers its first double word and their number."""
-        kind, first, count, _, new = self._intent()
-        if kind == _Kind.PROGRAM:
-            self._set_word(first, new)
-            self._map[_STATES + first] = State.PROGRAMMED
-        else:
-            self._map[first * WORD_SIZE : (first + count) * WORD_SIZE] = b"\xff" * (count * WORD_SIZE)
-            self._map[_STATES + first : _STATES + first + count] = bytes(count)
-        self._mark_intent(0)
-        return first, count
-
-    def resolve(self) -> tuple[int, int]:
-        """Turn an operation in flight into what a power cut leaves; answers first double word and count, or (0, 0)."""
-        if struct.unpack_from("<I", self._map, _INTENT)[0] != _INTENT_VALID:
-            return 0, 0
-        kind, first, count, old, new = self._intent()
-        if kind == _Kind.PROGRAM:
-            before, wanted = int.from_bytes(old, "little"), int.from_bytes(new, "little")
-            torn = before & ~(before & ~wanted & _HALF_DONE)
-            self._set_word(first, torn.to_bytes(WORD_SIZE, "little"))
-            self._map[_STATES + first] = State.ECC_BAD
-        else:
-            start, end = first * WORD_SIZE, (first + count) * WORD_SIZE
-            half = int.from_bytes(b"\x55" * (end - start), "little")
-            value = int.from_bytes(self._map[start:end], "little") | half
-            self._map[start:end] = value.to_bytes(end - start, "little")
-            self._map[_STATES + first : _STATES + first + count] = bytes([State.ECC_BAD]) * count
-        self._mark_intent(0)
-        return first, count
-
-    def _intent(self) -> tuple[int, int, int, bytes, bytes]:
-        end = _INTENT + 4 + _INTENT_BODY.size
-        body, crc = self._map[_INTENT + 4 : end], self._map[end : end + 4]
-        if zlib.crc32(body) != int.from_bytes(crc, "little"):
-            raise JigError(f"the virtual board file {self.path} has a damaged intent; put it aside and start a new one")
-        kind, first, count, old, new = _INTENT_BODY.unpack(body)
-        return kind, first, count, old, new
-
-    def _set_word(self, index: int, data: bytes) -> None:
-        place = _place(index)
-        self._map[place : place + WORD_SIZE] = data
+    def set_options(self, values: Sequence[int]) -> None:
+        """Program all option words."""
+        struct.pack_into(f"<{len(self.chip.options)}I", self._map, self._head + _OPTIONS, *values)
 
     @property
     def sticker(self) -> str | None:
@@ -223,6 +251,7 @@ class BoardFile:
         return max(slots)[1] if slots else None
 
     def _sticker_slot(self, at: int) -> tuple[int, str] | None:
+        at += self._head
         sequence, length, crc = _STICKER_HEAD.unpack_from(self._map, at)
         if not sequence or length > STICKER_LIMIT:
             return None
@@ -239,27 +268,88 @@ class BoardFile:
                 f"a sticker of {len(data)} bytes does not fit on a virtual board; use at most {STICKER_LIMIT} bytes"
             )
         used = [(self._sticker_slot(at) or (0, ""))[0] for at in _STICKERS]
-        at = _STICKERS[used.index(min(used))]
+        at = self._head + _STICKERS[used.index(min(used))]
         head = struct.pack("<II", max(used) + 1, len(data))
         self._map[at : at + 12 + len(data)] = head + struct.pack("<I", zlib.crc32(head + data)) + data
         self._map.flush()
         os.fsync(self._fd)
 
 
-def _place(index: int) -> int:
-    """Where the double word lies in the file."""
-    return index * WORD_SIZE if index < DOUBLE_WORDS else _OTP + (index - DOUBLE_WORDS) * WORD_SIZE
+def _cells(store: Store) -> int:
+    return store.size // store.cell if store.cell else 0
 
 
-def _create(path: Path) -> None:
+def _layout(chip: Chip) -> tuple[list[tuple[int, int, int]], int]:
+    """Where data, states and flight of each store begin, and where the file ends."""
+    data, at = [0], chip.flash_size + _STORES
+    for store in chip.stores[1:]:
+        data.append(at)
+        at += store.size
+    states = []
+    at = -(-at // _PAGE) * _PAGE
+    for store in chip.stores:
+        states.append(at)
+        at += _cells(store)
+    at = -(-at // _PAGE) * _PAGE
+    flights = [at + _FLIGHT_SIZE * n for n in range(len(chip.stores))]
+    end = -(-(at + _FLIGHT_SIZE * len(chip.stores)) // _PAGE) * _PAGE
+    return list(zip(data, states, flights, strict=True)), end
+
+
+def file_size(chip: Chip) -> int:
+    """Size of a board file of this chip in bytes."""
+    return _layout(chip)[1]
+
+
+def states_offset(chip: Chip, store: str = "flash") -> int:
+    """Where the states of a store begin in a board file."""
+    names = [one.name for one in chip.stores]
+    return _layout(chip)[0][names.index(store)][1]
+
+
+def read_chip_name(path: Path) -> str | None:
+    """Name of the chip of the board in ``path``; None when there is no board file. Neither opens nor locks it."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    at = -1
+    while (at := data.find(_MAGIC, at + 1)) >= 0:  # the flash before the header may hold anything, so its CRC decides
+        head = data[at : at + _HEADER.size + 4]
+        whole = at % 1024 == 0 and len(head) == _HEADER.size + 4
+        if whole and zlib.crc32(head[: _HEADER.size]) == struct.unpack_from("<I", head, _HEADER.size)[0]:
+            name: bytes = _HEADER.unpack_from(head)[3]
+            return name.rstrip(b"\0").decode("ascii", "replace")
+    return None
+
+
+def _check(path: Path, chip: Chip) -> None:
+    with path.open("rb") as file:
+        file.seek(chip.flash_size)
+        head = file.read(_HEADER.size + 4)
+        size = file.seek(0, os.SEEK_END)
+    if size != file_size(chip) or not head.startswith(_MAGIC + struct.pack("<I", _VERSION)):
+        raise JigError(
+            f"{path} is not a virtual board file of version {_VERSION} with an {chip.title}; name another file"
+        )
+    if zlib.crc32(head[: _HEADER.size]) != struct.unpack_from("<I", head, _HEADER.size)[0]:
+        raise JigError(f"the virtual board file {path} has a damaged header; put it aside and start a new one")
+    if _HEADER.unpack_from(head)[3].rstrip(b"\0") != chip.name.encode("ascii"):
+        raise JigError(f"the virtual board file {path} is not of an {chip.title}; name another file")
+
+
+def _create(path: Path, chip: Chip) -> None:
     """Write a blank board beside ``path`` and move it there whole; one that appeared meanwhile is kept."""
-    head = _MAGIC + struct.pack("<II", _VERSION, 0) + CHIP_PREFIX + os.urandom(8)
+    uid = chip.uid_prefix + os.urandom(chip.uid_size - len(chip.uid_prefix))
+    assert len(chip.options) <= _OPTION_LIMIT
+    head = _HEADER.pack(_MAGIC, _VERSION, len(chip.options), chip.name.encode("ascii"), uid)
     head += struct.pack("<I", zlib.crc32(head))
-    head += struct.pack("<III", OPTR_DEFAULT, WRP_NONE, WRP_NONE)
-    content = bytearray(FILE_SIZE)
-    content[:FLASH_SIZE] = b"\xff" * FLASH_SIZE
-    content[_HEADER : _HEADER + len(head)] = head
-    content[_OTP : _OTP + OTP_SIZE] = b"\xff" * OTP_SIZE
+    content = bytearray(file_size(chip))
+    for store, (data, _, _) in zip(chip.stores, _layout(chip)[0], strict=True):
+        content[data : data + store.size] = bytes([store.erased]) * store.size
+    at = chip.flash_size
+    content[at : at + len(head)] = head
+    struct.pack_into(f"<{len(chip.options)}I", content, at + _OPTIONS, *chip.options)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     with temporary.open("wb") as file:

@@ -19,6 +19,14 @@ class BusFault(Exception):
         self.address, self.why = address, why
 
 
+class BusStall(Exception):
+    """An access that the bus holds until simulated time ``until_ns``; it may be repeated then."""
+
+    def __init__(self, until_ns: int) -> None:
+        super().__init__(f"the bus waits until {until_ns} ns")
+        self.until_ns = until_ns
+
+
 class Device(Protocol):
     """A block of registers; ``offset`` in bytes from its base, ``size`` 1, 2 or 4 bytes."""
 
@@ -83,6 +91,7 @@ class Memory:
     ) -> None:
         self.base, self.data, self.store, self.before_read = base, data, store, before_read
         self.end = base + len(data)
+        self.locked = False  # read-out protection: nobody gets in any more
 
 
 class Bus:
@@ -99,9 +108,11 @@ class Bus:
             self._devices[kib] = (base, device)
 
     def memory_at(self, address: int, size: int) -> Memory | None:
-        """The plain memory that holds all of the span, or None."""
+        """The plain memory that holds all of the span, or None; raises BusFault when it is locked."""
         for memory in self.memories:
             if memory.base <= address and address + size <= memory.end:
+                if memory.locked:
+                    raise BusFault(address, "read-out protection closed this memory")
                 return memory
         return None
 

@@ -1,80 +1,178 @@
 """The core in time: runs the processor in slices up to a moment, takes interrupts, sleeps, halts for a debugger.
 
-A slice is a run of at most ``_SLICE_IRQ`` instructions while interrupts are in use; an instruction counts as one
-cycle of HCLK. A slice that ends early is charged an estimate, so simulated time is reproducible but not cycle exact.
+A slice is a run of at most ``_SLICE_IRQ`` instructions while interrupts are in use; it ends behind a write that lets
+an exception happen. An instruction counts as one cycle of HCLK, an exception entry as 12 or 15 (DDI 0439, 3.9; DDI
+0484, 3.6). So simulated time is reproducible but not cycle exact.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from lorafab.virtual import cpu as regs
-from lorafab.virtual.bus import Bus
+from lorafab.virtual.bus import Bus, BusFault, BusStall
+from lorafab.virtual.chip import CoreSpec
 from lorafab.virtual.clock import NS_PER_S, Clock
 from lorafab.virtual.cpu import Cpu, Stop, Why
+from lorafab.virtual.debugunit import DebugUnit
 from lorafab.virtual.exceptions import (
+    DIVBYZERO,
     HFSR_DEBUGEVT,
+    IACCVIOL,
     IBUSERR,
     INVSTATE,
+    NOCP,
     PRECISERR,
+    SCR_SEVONPEND,
+    SCR_SLEEPDEEP,
+    SCR_SLEEPONEXIT,
+    UNALIGNED,
     UNDEFINSTR,
+    VC_HARDERR,
     XPSR_EXCEPTION,
     Exceptions,
 )
-from lorafab.virtual.nvic import BUS_FAULT, HARD_FAULT, MEM_MANAGE, NMI, USAGE_FAULT, Nvic, SysTick
-from lorafab.virtual.profile import BOOT_ALIAS, FLASH_BASE, FLASH_REG_BASE, FLASH_SIZE
+from lorafab.virtual.nvic import BUS_FAULT, MEM_MANAGE, NMI, SYSTICK, USAGE_FAULT, Nvic, SysTick
+from lorafab.virtual.scs import SCS_BASE, SystemControl
 
-DFSR_HALTED, DFSR_BKPT, DFSR_VCATCH = 1, 2, 8  # Armv7-M ARM, C1.6.1
+DFSR_HALTED, DFSR_BKPT, DFSR_DWTTRAP, DFSR_VCATCH = 1, 2, 4, 8  # Armv7-M ARM, C1.6.1
 VC_CORERESET = 1
-_VC_OF = {MEM_MANAGE: 1 << 4, BUS_FAULT: 1 << 8, USAGE_FAULT: 0xE0, HARD_FAULT: 1 << 10}  # DEMCR, C1.6.5
 _SLICE, _SLICE_IRQ = 4000, 400
 _MASKED_STEPS, _GOLDEN = 64, 0x9E37_79B1
+_ENTRY_CYCLES, _ENTRY_CYCLES_V6M = 12, 15
 _POLLS = 8  # so many equal reads of one register in a row are a polling loop
 _SYSTICK_CTRL, _SYSTICK_VAL, _CYCCNT = 0xE000_E010, 0xE000_E018, 0xE000_1004
 _TIME_REGISTERS = {_SYSTICK_VAL, _CYCCNT}
-# The controller knows when an operation ends. When none is in flight and a bit stays up all the same, time must not
-# jump: programs count their looks to give up (CMSIS header: FLASH_SR).
-_COUNTED_POLLS = {FLASH_REG_BASE + 0x10}
-_PPB = 0xE000_0000
+_LOOK_CYCLES, _DENSE_CYCLES, _LOOKS, _LOOK_SHIFT = 8, 1000, 32, 7
+_PPB, _EXECUTE_NEVER = 0xE000_0000, ((0x4000_0000, 0x6000_0000), (0xA000_0000, 1 << 32))  # B3.1
+_UNFINISHED = {Why.BAD_WORD, Why.WATCH, Why.WATCH_FETCH, Why.REFUSED, Why.WROTE}
+_FAULTS = {
+    Why.INVALID_STATE: (INVSTATE, "branch to {0:#010x} without the Thumb bit"),
+    Why.UNALIGNED: (UNALIGNED, "access to {1:#010x} at PC {0:#010x} is not aligned"),
+    Why.DIVIDE_BY_ZERO: (DIVBYZERO, "division by zero at PC {0:#010x}"),
+    Why.NO_COPROCESSOR: (NOCP, "floating-point instruction at PC {0:#010x}, but there is no FPU or it is off (CPACR)"),
+    Why.UNDEFINED: (UNDEFINSTR, "undefined instruction at PC {0:#010x}: {2}"),
+}
+
+
+class Surroundings(Protocol):
+    """What the core asks of the chip around it."""
+
+    def hclk_hz(self) -> int:
+        """Frequency of the core's clock in Hz, at least 1."""
+        ...
+
+    def fetch_stalls_until(self, pc: int) -> int | None:
+        """Until when a fetch from ``pc`` waits, in simulated ns, or None."""
+        ...
+
+    def store_from_core(self, address: int, size: int, value: int) -> bool:
+        """A store to memory that is not RAM: whether it is taken."""
+        ...
+
+    def bad_word(self, address: int) -> None:
+        """The program met a word that cannot be read."""
+        ...
+
+    def settle(self) -> None:
+        """A run of instructions ended."""
+        ...
+
+    def boot_base(self) -> int:
+        """Where the vector table lies at reset."""
+        ...
+
+    def counted_polls(self) -> frozenset[int]:
+        """Registers whose polling must not make time jump: programs count their looks to give up."""
+        ...
+
+    def core_reset_asked(self, system: bool) -> None:
+        """AIRCR: reset all of the system, or the core alone."""
+        ...
+
+    def core_halted(self, halted: bool) -> None:
+        """The core entered or left debug state."""
+        ...
+
+    def core_sleeps(self, deep: bool) -> None:
+        """The core goes to sleep; ``deep``: SCR.SLEEPDEEP."""
+        ...
+
+    def core_wakes(self) -> None:
+        """The core goes on after a sleep; called before its next instruction."""
+        ...
+
+    def complain(self, sentence: str) -> None:
+        """Note something that no sound program does."""
+        ...
 
 
 class Core:
     """Processor, exceptions and debug state of one board. Not thread-safe: the board's lock guards it."""
 
-    def __init__(
-        self, bus: Bus, clock: Clock, hclk_hz: Callable[[], int], store: Callable[[int, int, int], bool]
-    ) -> None:
-        """``store`` takes the core's stores to flash and says whether it accepts them."""
-        self.bus, self.clock, self._hclk_hz = bus, clock, hclk_hz
-        self.cpu = Cpu(self._io_read, self._io_write, store)
-        self.nvic = Nvic()
-        self.systick = SysTick(clock, hclk_hz, lambda: self.nvic.pending.add(15))
-        self.exceptions = Exceptions(self.cpu, bus, self.nvic)
+    def __init__(self, bus: Bus, clock: Clock, spec: CoreSpec, around: Surroundings, rom: tuple[int, int]) -> None:
+        """``rom`` is base and peripheral id of the chip's ROM table."""
+        self.bus, self.clock, self.spec, self.around = bus, clock, spec, around
+        self.cpu = Cpu(self._io_read, self._io_write, around.store_from_core, spec.model)
+        self.nvic = Nvic(spec.irqs, spec.priority_bits)
+        self.systick = SysTick(clock, around.hclk_hz, lambda: self.nvic.set_pending(SYSTICK))
+        self.exceptions = Exceptions(self.cpu, bus, self.nvic, spec)
         self.powered = self.in_reset = self.halted = self.sleeping = False
         self.running = False  # inside a slice: time may be moved by what the program polls
-        self.debug_enabled = self.mask_interrupts = False
+        self.hung = False  # the program spins for ever without a trace (fault plan); a halt or a reset ends it
+        self.instructions = 0  # executed since the board was opened
+        self.cycles = 0  # of a core that neither sleeps nor is halted
+        self._entry_cycles = _ENTRY_CYCLES if spec.mainline else _ENTRY_CYCLES_V6M
+        self._awaited: tuple[int, Callable[[int], None]] | None = None
+        self.debug_enabled = self.mask_interrupts = self.monitor_enabled = False
         self.vector_catch = self.dfsr = 0
         self.was_reset = False  # since the debugger last looked
-        self.flash_busy_until: Callable[[], int | None] = lambda: None
-        self.on_bad_word: Callable[[int], None] = lambda _address: None
-        self.settle_flash: Callable[[], None] = lambda: None
-        self.boot_base: Callable[[], int] = lambda: BOOT_ALIAS
-        self._to_ns = self._masked = self._poll_count = 0
+        self.on_debugger_poll: Callable[[], None] = lambda: None  # a debugger asks a running core for its state
+        self._to_ns = self._masked = self._poll_count = self._fraction = 0
         self._poll_seen = (0, 0)
-        self._jumped_out = self._one_by_one = False
+        self._looks = self._look_at = self._looked_from_ns = self._looked_ns = 0
+        self._jumped_out = self._one_by_one = self._wfe = self._look_repeated = False
         self._deferred: Callable[[], None] | None = None
+        self.debug = DebugUnit(self)
+        self.scs = SystemControl(self, self.debug)
+        bus.add_device(SCS_BASE, 0x1000, self.scs)
+        self.debug.attach(bus, rom)
 
     # state
 
     @property
     def stands_still(self) -> bool:
         """No instruction can execute before somebody outside does something."""
-        return self.halted or self.in_reset or self.exceptions.locked_up or not self.powered
+        return self.halted or self.in_reset or self.hung or not self.powered or self._locked_up
+
+    @property
+    def _locked_up(self) -> bool:
+        """In lockup, and no NMI is about to end it."""
+        nmi = NMI in self.nvic.pending and NMI not in self.nvic.active
+        return self.exceptions.locked_up and not nmi
+
+    def power_on(self) -> None:
+        """The supply comes; :meth:`system_reset` follows."""
+        self.debug.power_on()
+        self.powered = True
+
+    def power_off(self) -> None:
+        """The supply goes; within a slice this is its end."""
+        self.powered = False
+        if self.running:
+            self.cpu.stop_now()
+
+    def system_reset(self) -> None:
+        """Reset of everything, hence of the core, too; ``in_reset`` says whether it lasts."""
+        self.reset()
 
     def reset(self) -> None:
         """System or core reset: start at the reset vector, or halt there if the debugger catches it."""
-        self.sleeping = self.halted = False
+        self.resume()
+        self.sleeping = self.hung = self._look_repeated = False
         self.was_reset = True
         self.systick.reset()
-        self.exceptions.reset(self.boot_base())
+        self.exceptions.reset(self.around.boot_base())
+        self.scs.reset()
         self._poll_count = 0
         if self.debug_enabled and self.vector_catch & VC_CORERESET:
             self.halt(DFSR_VCATCH)
@@ -89,22 +187,49 @@ class Core:
 
     def halt(self, why: int) -> None:
         """Enter debug state; ``why`` is a bit of DFSR. A locked-up core leaves lockup (its PC stays)."""
+        if self.sleeping:
+            self._wake()
         if not self.halted:
-            self.halted, self.sleeping = True, False
+            self.halted, self.hung = True, False
             self.exceptions.locked_up = False
-            self.dfsr |= why
+            self.systick.hold("debug", True)
+            self.around.core_halted(True)
+        self.dfsr |= why
+
+    def lock_up(self) -> None:
+        """Enter lockup, as a fault in a HardFault handler does."""
+        self.when_stopped(self.exceptions.lock_up)
+
+    def hang(self) -> None:
+        """Let the program spin without doing anything."""
+        self.hung = True
+        if self.running:
+            self.cpu.stop_now()
+
+    def await_instruction(self, number: int, reached: Callable[[int], None]) -> None:
+        """Call ``reached(instructions)`` when that many have been executed; replaces an earlier request."""
+        self._awaited = (number, reached)
 
     def resume(self) -> None:
         """Leave debug state."""
-        self.halted = False
+        if self.halted:
+            self.halted = False
+            self.systick.hold("debug", False)
+            self.around.core_halted(False)
 
     def step(self) -> None:
-        """Execute one instruction in debug state, breakpoints aside; WFI does nothing."""
-        self.halted = False
-        self._take_pending()
-        self._execute(1, stepping=True)
-        self.sleeping = False
-        self.halt(DFSR_HALTED)
+        """Leave debug state for one instruction, or for the entry of a pending exception (C1.5.4).
+
+        A breakpoint on the instruction halts before it; WFI and WFE do nothing.
+        """
+        self.resume()
+        why = DFSR_HALTED
+        if not self._take_pending():
+            if self.cpu.breakpoint_at(self.cpu.get(regs.PC)):
+                why |= DFSR_BKPT
+            else:
+                self._execute(1, one=True)
+        self.halt(why)
 
     # time
 
@@ -112,10 +237,6 @@ class Core:
     def idle(self) -> bool:
         """Nothing will happen before somebody outside does something."""
         return (self.stands_still or self._sleeps_on()) and self.clock.next_ns is None
-
-    def _sleeps_on(self) -> bool:
-        """In WFI, and nothing that ends it is pending: BASEPRI keeps the core asleep, PRIMASK does not (B1.5.19)."""
-        return self.sleeping and not (self.nvic.pending and self.nvic.waits(self.exceptions.base_priority()))
 
     def run_until(self, to_ns: int, only_while_busy: bool = False, only_while_running: bool = False) -> None:
         """Let simulated time reach ``to_ns``; the core lives through it.
@@ -125,33 +246,40 @@ class Core:
         """
         self._to_ns = to_ns
         while self.clock.now_ns < to_ns:
-            if (only_while_running and self.stands_still) or (only_while_busy and self.idle):
+            stands = self.stands_still
+            if (only_while_running and stands) or (only_while_busy and self.idle):
                 return
-            if self.stands_still or self._sleeps_on():
+            if stands or (self.sleeping and self._sleeps_on()):
                 self.clock.advance_to(self._next_event(to_ns))
-            else:
-                self.sleeping = False
-                self._slice()
+                continue
+            if self.sleeping:
+                self._wake()
+                if self.stands_still:
+                    continue
+            self._slice()
 
     def _next_event(self, limit_ns: int) -> int:
         event_ns = self.clock.next_ns
-        return limit_ns if event_ns is None else min(limit_ns, event_ns)
+        return limit_ns if event_ns is None or event_ns > limit_ns else event_ns
 
     def _slice(self) -> None:
-        self._take_pending()
-        if self.stands_still:
-            return
-        busy_until = self.flash_busy_until()
-        if busy_until is not None and self.fetches_from_flash():
-            self.clock.advance_to(busy_until)  # the fetch waits for the operation in flight
+        if self.nvic.pending:
+            self._take_pending()
+            if self.stands_still:
+                return
+        stalled_until = self.around.fetch_stalls_until(self.cpu.get(regs.PC))
+        if stalled_until is not None:
+            self._live_until(stalled_until)
         else:
             self._execute(self._budget())
 
     def _budget(self) -> int:
         """How many instructions until something has to be looked at."""
-        hz = self._hclk_hz()
+        hz = self.around.hclk_hz()
         count = max((self._next_event(self._to_ns) - self.clock.now_ns) * hz // NS_PER_S, 1)
-        if self.nvic.waits():
+        if self._awaited is not None:
+            count = min(count, max(self._awaited[0] - self.instructions, 1))
+        if self.nvic.pending and self.nvic.waits():
             # Something is pending and masked. Exceptions are taken between slices only, so a short window between
             # CPSIE and CPSID inside one slice would be missed for ever: look at every instruction, later at few, in
             # steps without a period that could be in tune with the program's loop.
@@ -160,125 +288,266 @@ class Core:
         self._masked = 0
         return min(count, _SLICE_IRQ if self.nvic.enabled or self.systick.running else _SLICE)
 
-    def _execute(self, count: int, stepping: bool = False, finishing: bool = False) -> None:
+    def _execute(self, count: int, one: bool = False) -> None:
+        """Run instructions, finish what was stopped at half-way, and see to why they ended."""
         if self.exceptions.invalid_state:
-            self._fault(Stop(Why.INVALID_STATE))
             self._charge(1)
+            self._handle(Stop(Why.INVALID_STATE))
             return
-        self._jumped_out, self._one_by_one = False, stepping or finishing
-        self.running = True
-        try:
-            stop = self.cpu.run(count, stepping, finishing)
-        finally:
-            self.running = False
-        if stop.why is not Why.REFUSED:  # otherwise the store is still about to land
-            self.settle_flash()
-        early = stop.why is not Why.COUNT or self._jumped_out
-        self._charge(min(count, 20 + 8 * self.cpu.io_accesses) if early else count)
+        stop = self._launch((lambda: self.cpu.step()) if one else (lambda: self.cpu.run(count)), one)
+        executed = self.cpu.executed
+        hits: list[Stop] = []
+        if stop.why in _UNFINISHED:
+            stop = self._finish(stop, hits)
+            executed += self.cpu.executed
+        self.around.settle()
+        self.instructions += executed
+        self._charge(executed or 1)
+        if self._awaited is not None and self.instructions >= self._awaited[0]:
+            (_, reached), self._awaited = self._awaited, None
+            reached(self.instructions)
         if self._deferred is not None:
             action, self._deferred = self._deferred, None
             action()
         elif self.powered:
             self._handle(stop)
+            if hits:
+                self._watched(hits)
+
+    def _launch(self, go: Callable[[], Stop], one: bool) -> Stop:
+        self._jumped_out, self._one_by_one = False, one
+        self.running = True
+        try:
+            return go()
+        finally:
+            self.running = False
+
+    def _finish(self, stop: Stop, hits: list[Stop]) -> Stop:
+        """Execute the rest of the instruction that was stopped at; ``hits`` gets the watched accesses."""
+        passing: set[Why] = set()
+        while stop.why in _UNFINISHED and self._deferred is None and self.powered:
+            passing.add(stop.why)
+            if stop.why is Why.BAD_WORD:
+                self.around.bad_word(stop.address)
+                self.nvic.set_pending(NMI)
+            elif stop.why in (Why.WATCH, Why.WATCH_FETCH):
+                hits.append(stop)
+            stop = self._launch(lambda: self.cpu.step(frozenset(passing)), one=True)
+        return stop
 
     def _charge(self, cycles: int) -> None:
-        self.clock.advance_to(self.clock.now_ns + cycles * NS_PER_S // self._hclk_hz())
+        """Let so many cycles of the core pass."""
+        self.cycles += cycles
+        ns, self._fraction = divmod(cycles * NS_PER_S + self._fraction, self.around.hclk_hz())
+        self.clock.advance_to(self.clock.now_ns + ns)
+
+    def _live_until(self, at_ns: int) -> None:
+        """Time passes while the core is awake and waits."""
+        before_ns = self.clock.now_ns
+        self.clock.advance_to(at_ns)
+        self.cycles += (self.clock.now_ns - before_ns) * self.around.hclk_hz() // NS_PER_S
+
+    # why instructions ended
 
     def _handle(self, stop: Stop) -> None:
-        if stop.why in (Why.COUNT, Why.WOKEN):
+        why = stop.why
+        if why in (Why.COUNT, Why.EARLY):
             return
-        if stop.why is Why.WFI:
-            self.sleeping = True
-        elif stop.why is Why.SVC:
+        if why in (Why.WFI, Why.WFE):
+            self._sleep(why is Why.WFE)
+            return
+        if why is Why.SVC:
+            self._charge(self._entry_cycles)
             self.exceptions.call()
-        elif stop.why is Why.EXCEPTION_RETURN:
+        elif why is Why.EXCEPTION_RETURN:
             self.exceptions.return_()
-        elif stop.why is Why.BREAKPOINT:
-            if self.debug_enabled:
-                self.halt(DFSR_BKPT)
-            else:
-                self._execute(1, stepping=True)  # a match without halting debug is ignored (C1.6)
-        elif stop.why is Why.BAD_WORD:
-            self.on_bad_word(stop.address)
-            self._execute(1, finishing=True)
-            self.nvic.pending.add(NMI)
-        elif stop.why is Why.REFUSED:
-            self._execute(1, finishing=True)
-        elif stop.why is Why.BKPT and self.debug_enabled:
-            self.halt(DFSR_BKPT)
-        else:
+        elif why is Why.BREAKPOINT:
+            if not self._debug_event(DFSR_BKPT):
+                self._execute(1, one=True)  # a match that nobody wants is ignored (C1.6)
+        elif why is not Why.BKPT:
             self._fault(stop)
+        elif not self._debug_event(DFSR_BKPT):
+            self.exceptions.escalate(HFSR_DEBUGEVT)
+        if self.exceptions.caught or self.exceptions.locked_up:
+            self._catch()
+        if why is Why.EXCEPTION_RETURN and self.exceptions.state.scr & SCR_SLEEPONEXIT and not self.nvic.active:
+            self._sleep(wfe=False)
+
+    def _debug_event(self, why: int) -> bool:
+        """Halt, or take the DebugMonitor exception (C1.4.1); False when neither is enabled."""
+        if self.debug_enabled:
+            self.halt(why)
+            return True
+        if self.monitor_enabled and self.exceptions.monitor():
+            self.dfsr |= why
+            return True
+        return False
 
     def _fault(self, stop: Stop) -> None:
+        self._charge(self._entry_cycles)
         pc = self.cpu.get(regs.PC)
-        self.exceptions.last_taken = 0
-        if stop.why is Why.BKPT:
-            self.exceptions.escalate(HFSR_DEBUGEVT)
-        elif stop.why is Why.DATA_FAULT:
+        if stop.why is Why.DATA_FAULT:
             kind = "write to" if stop.write else "read of"
-            self.bus.complain(f"core: {kind} {stop.address:#010x} at PC {pc:#010x}: {stop.text}")
+            self.around.complain(f"core: {kind} {stop.address:#010x} at PC {pc:#010x}: {stop.text}")
             self.exceptions.fault(BUS_FAULT, PRECISERR, stop.address)
         elif stop.why is Why.FETCH_FAULT:
-            self.bus.complain(f"core: fetch from {stop.address:#010x} (PC {pc:#010x}): {stop.text}")
-            self.exceptions.fault(BUS_FAULT, IBUSERR)
-        elif stop.why is Why.INVALID_STATE:
-            self.bus.complain(f"core: branch to {pc:#010x} without the Thumb bit")
-            self.exceptions.fault(USAGE_FAULT, INVSTATE)
+            self.around.complain(f"core: fetch from {stop.address:#010x} (PC {pc:#010x}): {stop.text}")
+            if any(first <= stop.address < end for first, end in _EXECUTE_NEVER):
+                self.exceptions.fault(MEM_MANAGE, IACCVIOL)
+            else:
+                self.exceptions.fault(BUS_FAULT, IBUSERR)
         else:
-            self.bus.complain(f"core: undefined instruction at PC {pc:#010x}: {stop.text}")
-            self.exceptions.fault(USAGE_FAULT, UNDEFINSTR)
-        self._after_fault(pc)
+            status, sentence = _FAULTS[stop.why]
+            self.around.complain("core: " + sentence.format(pc, stop.address, stop.text))
+            self.exceptions.fault(USAGE_FAULT, status)
 
-    def _after_fault(self, pc: int) -> None:
-        caught = _VC_OF.get(self.exceptions.last_taken, 0) & self.vector_catch
+    def _catch(self) -> None:
+        """Vector catch (C1.6.5), and lockup."""
+        caught, self.exceptions.caught = self.exceptions.caught & self.vector_catch, 0
         if self.exceptions.locked_up:
-            self.bus.complain(f"core: locked up after a fault at PC {pc:#010x} inside a fault handler")
-            if self.debug_enabled and self.vector_catch & _VC_OF[HARD_FAULT]:
-                self.halt(DFSR_VCATCH)
-        elif caught and self.debug_enabled:
+            at = self.exceptions.locked_up_at
+            self.around.complain(f"core: locked up after a fault at PC {at:#010x} inside a fault handler")
+            caught |= self.vector_catch & VC_HARDERR
+        if caught and self.debug_enabled:
             self.halt(DFSR_VCATCH)
 
-    def _take_pending(self) -> None:
-        if self.nvic.pending:
-            self.exceptions.take_pending(only_nmi=self.mask_interrupts and self.debug_enabled)  # C_MASKINTS: C1.6.2
+    def _watched(self, hits: list[Stop]) -> None:
+        for hit in hits:
+            self.debug.dwt.matched(hit)
+        self._debug_event(DFSR_DWTTRAP)
 
-    def fetches_from_flash(self) -> bool:
-        """The program runs from flash or its alias."""
-        pc = self.cpu.get(regs.PC)
-        return pc < BOOT_ALIAS + FLASH_SIZE or FLASH_BASE <= pc < FLASH_BASE + FLASH_SIZE
+    def _take_pending(self) -> bool:
+        if not self.nvic.pending:
+            return False
+        self.nvic.news = False
+        masked = self.mask_interrupts and self.debug_enabled  # C_MASKINTS: C1.6.2
+        taken = self.exceptions.take_pending(only_nmi=masked)
+        if taken:
+            self._charge(self._entry_cycles)
+            if self.exceptions.caught:
+                self._catch()
+        return taken
+
+    # sleep
+
+    def _sleep(self, wfe: bool) -> None:
+        """WFI, WFE, or a return with SLEEPONEXIT; not with something pending, nor in a step (B1.5.18, B1.5.19)."""
+        if self._one_by_one or self.halted:
+            return
+        self._wfe = wfe
+        self.sleeping = True
+        if self._sleeps_on():
+            self.around.core_sleeps(bool(self.exceptions.state.scr & SCR_SLEEPDEEP))
+        else:
+            self.sleeping = False
+            self.cpu.event = self.cpu.event and not wfe
+
+    def _sleeps_on(self) -> bool:
+        """Asleep, and nothing that ends it is there: BASEPRI keeps the core asleep, PRIMASK only in WFE."""
+        if not self.sleeping:
+            return False
+        if self.nvic.became_pending:
+            self.nvic.became_pending = False
+            if self.exceptions.state.scr & SCR_SEVONPEND:
+                self.cpu.event = True
+        if self._wfe and self.cpu.event:
+            return False
+        if not self.nvic.pending:
+            return True
+        return not self.nvic.waits(self.exceptions.mask_priority() if self._wfe else self.exceptions.waking_priority())
+
+    def _wake(self) -> None:
+        self.sleeping = False
+        if self._wfe:
+            self.cpu.event = False
+        self.around.core_wakes()
 
     # what the program does to registers
+
+    def fetch_stalls(self) -> bool:
+        """The next instruction waits for an operation of the flash."""
+        return self.around.fetch_stalls_until(self.cpu.get(regs.PC)) is not None
 
     def poll_jump(self, at_ns: int) -> None:
         """The program polls for something that happens at ``at_ns``: go there, or as far as this run may."""
         if not self.running:
             self.clock.advance_to(at_ns)
         elif not self._one_by_one:  # a single instruction must come to its end
-            self.clock.advance_to(min(self._next_event(self._to_ns), at_ns))
+            self._live_until(min(self._next_event(self._to_ns), at_ns))
             if self.clock.now_ns >= self._to_ns or self.nvic.waits() or not self.powered:
                 self._jumped_out, self._poll_count = True, _POLLS - 1  # look once more before the next jump
                 self.cpu.stop_polling()
 
     def _io_read(self, address: int, size: int) -> int:
+        if address >= _PPB:
+            self._check_privilege(address)
         if address in _TIME_REGISTERS:
-            self._charge(8)  # so that waiting for a counter gets somewhere within a slice
+            self._look_at_time(address)
         elif (
             self._poll_count >= _POLLS
             and self._poll_seen[0] == address
             and (address < _PPB or address == _SYSTICK_CTRL)
-            and address not in _COUNTED_POLLS
+            and address not in self.around.counted_polls()
         ):
             self.poll_jump(self._to_ns)
-            if self._jumped_out:
-                return 0  # this read will be repeated: reading has side effects, which must not happen twice
-        value = self.bus.device_read(address, size)
+        if self._jumped_out:
+            return 0  # this read will be repeated: reading has side effects, which must not happen twice
+        value = self._device_read(address, size)
         self._poll_count = self._poll_count + 1 if self._poll_seen == (address, value) else 0
         self._poll_seen = (address, value)
         return value
 
-    def _io_write(self, address: int, size: int, value: int) -> None:
-        self._poll_count = 0
-        self.bus.device_write(address, size, value)
+    def _look_at_time(self, address: int) -> None:
+        """Waiting for a counter gets somewhere within a slice: a look takes time, in a long wait more and more.
+
+        What is added stays below 1 % of the wait, and no event is passed over.
+        """
+        if self._look_repeated:
+            self._look_repeated = False
+            return
+        now_ns = self.clock.now_ns
+        cycle_ns = NS_PER_S // self.around.hclk_hz()
+        if address != self._look_at or now_ns - self._looked_ns > _DENSE_CYCLES * cycle_ns:
+            self._look_at, self._looks, self._looked_from_ns = address, 0, now_ns
+        self._looks += 1
+        waited_ns = now_ns - self._looked_from_ns if self._looks > _LOOKS else 0
+        if self._one_by_one:
+            self._charge(_LOOK_CYCLES)
+        else:
+            self.poll_jump(now_ns + max(_LOOK_CYCLES * cycle_ns, waited_ns >> _LOOK_SHIFT, 1))
+            self._look_repeated = self._jumped_out
+        self._looked_ns = self.clock.now_ns
+
+    def _io_write(self, address: int, size: int, value: int) -> bool:
+        if address >= _PPB:
+            self._check_privilege(address)
+        self._poll_count = self._look_at = 0
+        self._device_write(address, size, value)
+        if not self.nvic.news:
+            return False
+        self.nvic.news, self._masked = False, 0
+        return self.nvic.waits()
+
+    def _device_read(self, address: int, size: int) -> int:
+        while True:
+            try:
+                return self.bus.device_read(address, size)
+            except BusStall as stall:
+                self._live_until(max(stall.until_ns, self.clock.now_ns + 1))
+
+    def _device_write(self, address: int, size: int, value: int) -> None:
+        while True:
+            try:
+                self.bus.device_write(address, size, value)
+            except BusStall as stall:
+                self._live_until(max(stall.until_ns, self.clock.now_ns + 1))
+            else:
+                return
+
+    def _check_privilege(self, address: int) -> None:
+        """The private peripheral bus is for privileged code (B3.1)."""
+        if self.cpu.get(regs.CONTROL) & 1 and not self.exception_number:
+            raise BusFault(address, "the private peripheral bus is closed to unprivileged code")
 
     # debugger's view
 

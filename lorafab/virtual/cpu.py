@@ -1,60 +1,88 @@
-"""The emulated Cortex-M4: the only module that knows unicorn.
+"""The emulated processor: executes instructions and says why it stopped.
 
-It executes instructions and says why it stopped. It knows nothing of exceptions, time or debugging. Work-arounds are
-for unicorn 2.1.4: stopping inside a hook repeats the interrupted instruction, so it is done only where that is right
-(faults, polling reads, breakpoints); a store to protected memory lands in the buffer when its hook answers True.
+It knows nothing of exceptions, time or debugging. ``engine`` and this module are the only ones that know unicorn, and
+these are the ways of unicorn 2.1.4 that shape this one:
+
+* A refused access ends the run exactly before its instruction. Within an IT block a refused store lets the block come
+  to its end: what it did to registers is undone here; other stores of the block happen twice. While something is
+  watched, IT blocks are gone through by hand instead, as they are when there is something else to stop at inside.
+* Everything else that stops from within an IT block is undone by unicorn, which takes the block for one instruction.
+* WFI, SEV, divisions and floating point leave no trace. Each block is looked at when it is translated, and the
+  instructions that matter get a hook.
+
+Limits: no check of alignment for LDM, STM, LDRD and STRD unless all unaligned accesses trap; the Cortex-M0 model has
+no unprivileged mode; exclusive accesses compare values instead of watching the bus; what code that was loaded by the
+program itself does is looked at like any other, but a hook outlives the instruction it was made for until then.
 """
 
-import ctypes
 import mmap
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Any
 
-from unicorn import arm_const as arm
 from unicorn import unicorn_const
 from unicorn.unicorn_const import (
-    UC_ARCH_ARM,
     UC_HOOK_CODE,
+    UC_HOOK_EDGE_GENERATED,
     UC_HOOK_INTR,
     UC_HOOK_MEM_FETCH_UNMAPPED,
     UC_HOOK_MEM_READ,
     UC_HOOK_MEM_READ_UNMAPPED,
-    UC_HOOK_MEM_WRITE_PROT,
+    UC_HOOK_MEM_WRITE,
     UC_HOOK_MEM_WRITE_UNMAPPED,
-    UC_MODE_MCLASS,
-    UC_MODE_THUMB,
-    UC_PROT_ALL,
-    UC_PROT_EXEC,
-    UC_PROT_READ,
 )
-from unicorn.unicorn_py3.unicorn import Uc, UcError
 
+from lorafab.virtual import thumb
 from lorafab.virtual.bus import BusFault
+from lorafab.virtual.engine import (
+    BASEPRI,
+    CONTROL,
+    FAULTMASK,
+    FLAGS,
+    FPSCR,
+    GENERAL,
+    LR,
+    MSP,
+    PAGE,
+    PC,
+    PRIMASK,
+    PSP,
+    PSR,
+    R0,
+    R1,
+    R2,
+    R3,
+    R12,
+    SINGLES,
+    SP,
+    XPSR,
+    Engine,
+    Memory,
+)
+from lorafab.virtual.thumb import Kind
 
-R0, R1, R2, R3, R12 = arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3, arm.UC_ARM_REG_R12
-GENERAL = tuple(getattr(arm, f"UC_ARM_REG_R{n}") for n in range(13))
-SP, LR, PC, XPSR = arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC, arm.UC_ARM_REG_XPSR
-MSP, PSP, CONTROL = arm.UC_ARM_REG_MSP, arm.UC_ARM_REG_PSP, arm.UC_ARM_REG_CONTROL
-PRIMASK, BASEPRI, FAULTMASK = arm.UC_ARM_REG_PRIMASK, arm.UC_ARM_REG_BASEPRI, arm.UC_ARM_REG_FAULTMASK
+__all__ = [
+    "BASEPRI", "CONTROL", "FAULTMASK", "FLAGS", "FPSCR", "GENERAL", "LR", "MSP", "PC", "PRIMASK", "PSP", "PSR", "R0",
+    "R1", "R2", "R3", "R12", "SINGLES", "SP", "XPSR", "Cpu", "Span", "Stop", "Why",
+]  # fmt: skip
 
-_PRIVILEGED = {MSP, PSP, PRIMASK, BASEPRI, FAULTMASK}
-_SOME_HANDLER = 3
 _THUMB = 1 << 24
-_NEVER = 0xF000_0001  # an end address that no program reaches
-_WFI = (b"\x30\xbf", b"\xaf\xf3\x03\x80")  # 16 and 32 bits wide
-_HINTS = (b"\x20\xbf", b"\xaf\xf3\x02\x80", b"\x10\xbf", b"\xaf\xf3\x01\x80")  # WFE and YIELD: may do nothing
-_IO_SPANS = ((0x4000_0000, 0x2000_0000), (0xE000_0000, 0x10_0000))  # peripherals; private peripheral bus
-_MANY_WATCHES = 64
+_NOWHERE = 0xF000_0001
+_MANY_HOOKS = 64
+_MASK = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
+# an odd byte as hints, IT, divisions and floating point have it
+_SUSPECT = re.compile(rb"(?s)(?:..)*?.[\xbf\xec-\xef\xf3\xfb-\xff]")
 
 
-class Why(Enum):
+class Why(IntEnum):  # whose members hash fast
     """Why the processor stopped."""
 
-    COUNT = auto()  # the instructions are used up, or a polling read let time jump
+    COUNT = auto()  # the instructions are used up
+    EARLY = auto()  # nothing happened, but there may be fewer instructions than asked for
     WFI = auto()
-    WOKEN = auto()  # a WFI that ended at once, or a WFE or YIELD
+    WFE = auto()
     SVC = auto()
     BKPT = auto()
     BREAKPOINT = auto()
@@ -63,27 +91,56 @@ class Why(Enum):
     FETCH_FAULT = auto()
     UNDEFINED = auto()
     INVALID_STATE = auto()
-    BAD_WORD = auto()  # about to read or execute a watched word
-    REFUSED = auto()  # a store that read-only memory did not take; it is about to land all the same
+    UNALIGNED = auto()
+    DIVIDE_BY_ZERO = auto()
+    NO_COPROCESSOR = auto()
+    # the rest stop before an instruction that is to be finished by ``step`` with the reason among ``passing``
+    BAD_WORD = auto()  # about to read or execute a word that cannot be read
+    WATCH = auto()  # about to access watched data
+    WATCH_FETCH = auto()  # about to execute a watched instruction
+    REFUSED = auto()  # a store that read-only memory did not take; it will land all the same
+    WROTE = auto()  # a register was written and somebody has to look
+
+
+_COMPLETED = {Why.COUNT, Why.EARLY, Why.WFI, Why.WFE, Why.SVC, Why.EXCEPTION_RETURN}
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Reason, address of a faulting or watched access, a sentence about it, and whether it was a write."""
+    """Reason, address of a faulting or watched access, a sentence about it, its direction and size."""
 
     why: Why
     address: int = 0
     text: str = ""
     write: bool = False
+    size: int = 0
 
 
-_COUNT, _WFI_STOP, _WOKEN = Stop(Why.COUNT), Stop(Why.WFI), Stop(Why.WOKEN)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Watched addresses from ``first`` to ``last``, for reads, writes or both."""
+
+    first: int
+    last: int
+    reads: bool
+    writes: bool
+    why: Why = Why.WATCH
+
+
+_COUNT, _EARLY = Stop(Why.COUNT), Stop(Why.EARLY)
+_REPEATED = Stop(Why.EARLY, text="the instruction is yet to come")
+_NOTHING: frozenset[Why] = frozenset()
+_NO_HINT = (-1, _COUNT)
+# unicorn ends the run behind these, at WFI without a word, at the others with the error of an undefined instruction
+_HINTS = {Kind.WFI: Stop(Why.WFI), Kind.WFE: Stop(Why.WFE), Kind.YIELD: _EARLY}
 # numbers that unicorn hands to interrupt hooks (QEMU, target/arm/cpu.h, EXCP_*)
 _INTERRUPTS = {
     2: Why.SVC,
     3: Why.FETCH_FAULT,
+    4: Why.UNALIGNED,
     7: Why.BKPT,
     8: Why.EXCEPTION_RETURN,
+    17: Why.NO_COPROCESSOR,
     18: Why.INVALID_STATE,
 }
 
@@ -92,99 +149,71 @@ class Cpu:
     """One processor. ``read`` and ``write`` answer for registers, ``store`` takes writes to read-only memory.
 
     ``read`` and ``write`` may raise BusFault, which stops the processor before the instruction has happened;
-    ``store`` says whether the memory takes the write.
+    ``write`` says whether somebody has to look (Why.WROTE), ``store`` whether the memory takes the write.
     """
 
     def __init__(
         self,
         read: Callable[[int, int], int],
-        write: Callable[[int, int, int], None],
+        write: Callable[[int, int, int], bool],
         store: Callable[[int, int, int], bool],
+        model: str,
     ) -> None:
+        """``model`` is the name of the emulator's model, such as ``CORTEX_M4``."""
         self._read, self._write, self._store = read, write, store
-        self._uc: Any = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
-        self._uc.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M4)
-        self._buffers: dict[int, mmap.mmap] = {}
-        self._exports: list[Any] = []  # unicorn holds bare pointers into the buffers; these keep them alive
+        self._has_it = model != "CORTEX_M0"
+        self._engine = Engine(model, self._ask_register, self._ask_memory)
+        self.get, self.put, self.batch = self._engine.get, self._engine.put, self._engine.batch
+        self._where = self.batch((PC, PSR))
+        self._all_read = self.batch((*GENERAL, SP, LR, PC, PSR))
+        self._all_written = self.batch((*GENERAL, SP, LR, PC, XPSR, FLAGS))
         self._stop: Stop | None = None
+        self._before: list[int] | None = None  # registers as they were before a store that was refused in an IT block
+        self._passing = _NOTHING
         self._breakpoints: dict[int, int] = {}
-        self._watches: list[int] = []
-        self._watched: set[int] = set()
-        self._hint_hooks: dict[int, int] = {}
-        self._hint_at: int | None = None
-        self._stepping = self._finishing = False
-        self._executing = False
+        self._fetch_hooks: list[int] = []
+        self._fetch_watches: tuple[Span, ...] = ()
+        self._bad_words: tuple[Span, ...] = ()
+        self._watches: tuple[Span, ...] = ()
+        self._spans: tuple[Span, ...] = ()
+        self._slow: int | None = None  # the hook that keeps unicorn off its fast path
+        self._sites: dict[int, int] = {}
+        self._found: list[int] = []
+        self._hint: tuple[int, Stop] = _NO_HINT  # the hint that was executed last: where it ends, what it means
+        self._done: list[tuple[int, int]] = []  # registers that the unfinished instruction has written
+        self._stepping = False
         self._postponed: list[Callable[[], None]] = []
         self._stale: dict[int, tuple[int, int]] = {}  # by memory (16 MiB each): span changed since the last run
-        self.io_accesses = 0
-        self._install()
-
-    def _install(self) -> None:
-        for base, size in _IO_SPANS:
-            self._uc.mmio_map(base, size, self._on_read, base, self._on_write, base)
-        self._uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
+        self._float_off = self._trap_divide = self._trap_unaligned = False
+        self.event = False  # the event register of WFE and SEV
+        self.executed = 0  # instructions of the last run
+        self._engine.hook(UC_HOOK_INTR, self._on_interrupt)
         unmapped = UC_HOOK_MEM_READ_UNMAPPED | UC_HOOK_MEM_WRITE_UNMAPPED | UC_HOOK_MEM_FETCH_UNMAPPED
-        self._uc.hook_add(unmapped, self._on_unmapped)
-        self._uc.hook_add(UC_HOOK_MEM_WRITE_PROT, self._on_store)
+        self._engine.hook(unmapped, self._on_unmapped)
+        self._engine.hook(UC_HOOK_EDGE_GENERATED, self._on_block)
+
+    # memory
 
     def map(self, base: int, buffer: mmap.mmap, writable: bool) -> None:
         """Show ``buffer`` at ``base``; it stays shared with the caller, who must not resize it."""
-        view = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        self._exports.append(view)
-        self._buffers[base] = buffer
-        rights = UC_PROT_ALL if writable else UC_PROT_READ | UC_PROT_EXEC
-        self._uc.mem_map_ptr(base, len(buffer), rights, ctypes.addressof(view))
+        self._engine.map(base, buffer, writable)
 
-    def get(self, register: int) -> int:
-        """Value of a register (constants of this module)."""
-        if register in _PRIVILEGED and self._uc.reg_read(CONTROL) & 1:
-            return self._get_privileged(register)
-        value: int = self._uc.reg_read(register)
-        return value
-
-    def _get_privileged(self, register: int) -> int:
-        """Unicorn hides these from unprivileged thread mode; in a handler it shows them."""
-        xpsr = self._uc.reg_read(XPSR)
-        self._uc.reg_write(XPSR, xpsr | _SOME_HANDLER)
-        value: int = self._uc.reg_read(register)
-        self._uc.reg_write(XPSR, xpsr)
-        return value
-
-    def put(self, register: int, value: int) -> None:
-        """Set a register."""
-        if (register in _PRIVILEGED or register == CONTROL) and self._uc.reg_read(CONTROL) & 1:
-            self._put_privileged(register, value)
-        else:
-            self._uc.reg_write(register, value)
-
-    def _put_privileged(self, register: int, value: int) -> None:
-        """Unicorn ignores these in unprivileged thread mode, and CONTROL.SPSEL in a handler: be neither meanwhile."""
-        xpsr, control = self._uc.reg_read(XPSR), self._uc.reg_read(CONTROL)
-        self._uc.reg_write(XPSR, xpsr | _SOME_HANDLER)
-        self._uc.reg_write(CONTROL, control & ~1)
-        self._uc.reg_write(XPSR, xpsr)
-        self._uc.reg_write(register, value)
-        if register != CONTROL:
-            self._uc.reg_write(CONTROL, control)
+    def forbid(self, base: int, forbidden: bool) -> None:
+        """Close the memory at ``base`` to the program, or open it again."""
+        memory = self._engine.memory_at(base)
+        if memory is not None and memory.forbidden != forbidden:
+            memory.forbidden = forbidden
+            self._between_runs(self._protect)
 
     def forget_code(self, start: int, size: int) -> None:
         """Memory was changed from outside: translated code of the span is stale (thrown away before the next run)."""
-        low, high = self._stale.get(start >> 24, (start, start))
-        self._stale[start >> 24] = (min(low, start), max(high, start + size))
+        known = self._stale.get(start >> 24)
+        if known is None:
+            self._stale[start >> 24] = (start, start + size)
+        elif start < known[0] or start + size > known[1]:
+            self._stale[start >> 24] = (min(known[0], start), max(known[1], start + size))
 
-    def _between_runs(self, action: Callable[[], None]) -> None:
-        """Translated code and hooks must not be taken away under unicorn's feet: it crashes within a hook."""
-        if self._executing:
-            self._postponed.append(action)
-        else:
-            action()
-
-    def _forget_stale(self) -> None:
-        for start, end in self._stale.values():
-            self._uc.ctl_remove_cache(start, end)
-            for address in [a for a in self._hint_hooks if start <= a < end]:
-                self._uc.hook_del(self._hint_hooks.pop(address))
-        self._stale.clear()
+    # what to stop at
 
     def set_breakpoints(self, addresses: Iterable[int]) -> None:
         """Stop before the instructions at ``addresses``; replaces the earlier set."""
@@ -192,172 +221,388 @@ class Cpu:
         self._between_runs(lambda: self._hook_breakpoints(wanted))
 
     def _hook_breakpoints(self, addresses: tuple[int, ...]) -> None:
-        for handle in self._breakpoints.values():
-            self._uc.hook_del(handle)
-        self._breakpoints = {
-            address: self._uc.hook_add(UC_HOOK_CODE, self._on_breakpoint, None, address, address)
-            for address in addresses
-        }
-        self._uc.ctl_flush_tb()
+        self._unhook(self._breakpoints.values())
+        hook = self._engine.hook
+        self._breakpoints = {a: hook(UC_HOOK_CODE, self._on_breakpoint, a, a) for a in addresses}
+        self._forget_all()
+
+    def breakpoint_at(self, address: int) -> bool:
+        """A breakpoint is set there."""
+        return address in self._breakpoints
 
     def watch_words(self, addresses: set[int]) -> None:
-        """Stop before reading or executing one of these 8-byte words; replaces the earlier set.
+        """Stop before reading or executing one of these 8-byte words; replaces the earlier set."""
+        words = tuple(Span(a, a + 7, True, False, Why.BAD_WORD) for a in sorted(addresses))
+        if words != self._bad_words:
+            self._bad_words = words
+            self._between_runs(self._watch)
 
-        Unicorn slows all reads down while there is such a hook, so there is none while the set is empty.
-        """
-        self._watched = set(addresses)
-        self._between_runs(lambda: self._hook_watches(addresses))
+    def watch(self, data: Iterable[Span], fetches: Iterable[Span]) -> None:
+        """Stop before accesses to ``data``, and before instructions at ``fetches``; replaces the earlier ones."""
+        wanted = tuple(data), tuple(fetches)
+        if wanted != (self._watches, self._fetch_watches):
+            self._watches, self._fetch_watches = wanted
+            self._between_runs(self._watch)
 
-    def _hook_watches(self, addresses: set[int]) -> None:
-        for handle in self._watches:
-            self._uc.hook_del(handle)
-        self._watches = []
-        spans = [(a, a) for a in addresses]
-        if len(spans) > _MANY_WATCHES:
-            halves = ([a for a in addresses if a < 0x0800_0000], [a for a in addresses if a >= 0x0800_0000])
-            spans = [(min(half), max(half)) for half in halves if half]
-        for first, last in spans:
-            begin = max(first - 7, 0)  # a read may start before the word
-            self._watches.append(self._uc.hook_add(UC_HOOK_MEM_READ, self._on_watched_read, None, begin, last + 7))
-            self._watches.append(self._uc.hook_add(UC_HOOK_CODE, self._on_watched_code, None, begin, last + 7))
-        self._uc.ctl_flush_tb()
+    def _watch(self) -> None:
+        self._spans = self._bad_words + self._watches
+        self._unhook(self._fetch_hooks)
+        spans = [(s.first, s.last) for s in self._bad_words + self._fetch_watches]
+        if len(spans) > _MANY_HOOKS:
+            regions: dict[int, list[int]] = {}  # one span for each memory, of 16 MiB at most
+            for first, _ in spans:
+                regions.setdefault(first >> 24, []).append(first)
+            spans = [(min(region), max(region) + 7) for region in regions.values()]
+        hook = self._engine.hook
+        self._fetch_hooks = [hook(UC_HOOK_CODE, self._on_watched_code, max(a - 2, 0), b) for a, b in spans]
+        self._protect()
 
-    def run(self, count: int, stepping: bool = False, finishing: bool = False) -> Stop:
-        """Execute up to ``count`` instructions from PC; unicorn counts an IT block as one.
+    def trap(self, *, floating_point: bool, divide_by_zero: bool, unaligned: bool) -> None:
+        """Which instructions are errors: of the FPU, divisions by zero, accesses that are not aligned."""
+        wanted = floating_point, divide_by_zero, unaligned
+        if wanted != (self._float_off, self._trap_divide, self._trap_unaligned):
+            self._float_off, self._trap_divide, self._trap_unaligned = wanted
+            self._between_runs(self._protect)
 
-        ``stepping`` passes over breakpoints. ``finishing`` is for the instruction that BAD_WORD or REFUSED stopped
-        at: it also passes over watched words, and stores to read-only memory land without being told.
-        """
-        self._stop, self._hint_at, self.io_accesses = None, None, 0
-        self._stepping, self._finishing = stepping or finishing, finishing
-        error = None
-        if self._stale:
-            self._forget_stale()
-        self._run_postponed()  # some may be left when a signal's exception ended the run before
-        self._executing = True
-        try:
-            self._uc.emu_start(self.get(PC) | 1, _NEVER, 0, count)
-        except UcError as failure:
-            error = failure
-        finally:
-            self._executing = False
-        self._run_postponed()
-        if self._stop is not None:
-            return self._stop
-        pc = self.get(PC)
-        if error is not None:
-            if not self._uc.reg_read(XPSR) & _THUMB:
-                return Stop(Why.INVALID_STATE, pc)
-            undefined = error.errno == unicorn_const.UC_ERR_INSN_INVALID  # so it leaves at WFE and YIELD, too
-            return _WOKEN if undefined and self._is_behind(_HINTS, pc) else _explain(error, pc)
-        return self._sleep_or_count(pc)
+    def _protect(self) -> None:
+        """Have unicorn ask about what is watched: protected pages, and nothing on the fast path."""
+        if self._by_hand and self._slow is None:
+            self._slow = self._engine.hook(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, _unused, _NOWHERE, _NOWHERE)
+        elif not self._by_hand and self._slow is not None:
+            self._unhook([self._slow])
+            self._slow = None
+        for memory in self._engine.memories:
+            self._engine.protect(memory, self._watched_pages(memory))
+        self._forget_all()
+
+    @property
+    def _by_hand(self) -> bool:
+        """Any access may have to be stopped at."""
+        return bool(self._spans) or self._trap_unaligned
+
+    def _watched_pages(self, memory: Memory) -> Sequence[int]:
+        if memory.forbidden:
+            return ()
+        if self._trap_unaligned:
+            return range(memory.base, memory.end, PAGE)
+        pages: set[int] = set()
+        for span in self._spans:
+            first, last = max(span.first, memory.base), min(span.last, memory.end - 1)
+            if first <= last:  # an access may begin before the page
+                pages.update(range(max(first - 7, memory.base) & -PAGE, last + 1, PAGE))
+        return sorted(pages)
+
+    def _forget_all(self) -> None:
+        """Translate everything anew, and look at it again."""
+        self._unhook(self._sites.values())
+        self._sites.clear()
+        self._engine.uc.ctl_flush_tb()
+
+    def _unhook(self, handles: Iterable[int]) -> None:
+        for handle in handles:
+            self._engine.uc.hook_del(handle)
+
+    def _between_runs(self, action: Callable[[], None]) -> None:
+        """Translated code and hooks must not be taken away under unicorn's feet: it crashes within a hook."""
+        if self._engine.executing:
+            self._postponed.append(action)
+        else:
+            action()
 
     def _run_postponed(self) -> None:
         while self._postponed:
             self._postponed.pop(0)()
 
-    def _sleep_or_count(self, pc: int) -> Stop:
-        """Unicorn leaves at WFI without a word. The first WFI at an address counts as woken at once, which it may."""
-        known = self._hint_at is not None
-        if not self._is_behind(_WFI, pc):
-            return _COUNT
-        return _WFI_STOP if known else _WOKEN
+    def _forget_stale(self) -> None:
+        for start, end in self._stale.values():
+            self._engine.uc.ctl_remove_cache(start, end)
+            self._unhook([self._sites.pop(a) for a in list(self._sites) if start <= a < end])
+        self._stale.clear()
 
-    def _is_behind(self, codes: tuple[bytes, ...], pc: int) -> bool:
-        """Whether the run ended with one of these instructions.
+    # execution
 
-        PC behind one may also be a branch target, hence an exact hook, which the first one at an address installs.
+    def run(self, count: int) -> Stop:
+        """Execute up to ``count`` instructions from PC; ``executed`` says how many it were."""
+        self._stepping, self._passing, self.executed = False, _NOTHING, 0
+        self._done.clear()
+        pc, xpsr = self._where.read()
+        if xpsr & thumb.XPSR_IT:
+            return self._finish_block(0)
+        stop = self._go(count, pc)
+        if stop is _REPEATED and self.get(PC) in self._sites:  # an IT block that has to be gone through by hand
+            executed = self.executed
+            self.step()
+            return self._finish_block(executed + 1)
+        return stop
+
+    def _finish_block(self, executed: int) -> Stop:
+        """The rest of an IT block, instruction by instruction, after so many others."""
+        stop = _COUNT
+        while stop.why is Why.COUNT:
+            pc, xpsr = self._where.read()
+            if not xpsr & thumb.XPSR_IT:
+                stop = _EARLY
+            elif pc in self._breakpoints:
+                stop = Stop(Why.BREAKPOINT, pc)
+            else:
+                stop = self.step()
+                executed += self.executed
+        self.executed = executed
+        return stop
+
+    def step(self, passing: frozenset[Why] = _NOTHING) -> Stop:
+        """Execute exactly one instruction, whatever breakpoint lies on it.
+
+        ``passing``: reasons not to stop at once more; it finishes an instruction that was stopped at for them.
         """
-        if self._hint_at is not None:
-            return pc - self._hint_at in (2, 4)
-        found = False
-        for code in codes:
-            at = pc - len(code)
-            if at not in self._hint_hooks and self._code(at, len(code)) == code:
-                self._hint_hooks[at] = self._uc.hook_add(UC_HOOK_CODE, self._on_hint, None, at, at)
-                self._uc.ctl_remove_cache(at, at + len(code))
-                found = True
-        return found
+        self._stepping, self._passing, self.executed = True, passing, 0
+        if Why.WROTE not in passing:
+            self._done.clear()
+        pc, xpsr = self._where.read()
+        code = self._engine.code(pc, 4)
+        if xpsr & thumb.XPSR_IT:
+            return self._step_in_block(pc, xpsr, code)
+        if self._has_it and thumb.kind(code) is Kind.IT:
+            self.put(XPSR, thumb.with_it_state(xpsr, thumb.first_it_state(code)))
+            return self._skip(pc, 2)
+        return self._go(1, pc)
 
-    def _code(self, address: int, size: int) -> bytes:
-        for base, buffer in self._buffers.items():
-            if base <= address < base + len(buffer):
-                return buffer[address - base : address - base + size]
-        return b""
+    def _skip(self, pc: int, size: int) -> Stop:
+        self.put(PC, pc + size)
+        self.executed = 1
+        return _COUNT
+
+    def _step_in_block(self, pc: int, xpsr: int, code: bytes) -> Stop:
+        state = thumb.it_state(xpsr)
+        after = thumb.next_it_state(state)
+        bkpt = code[1:2] == b"\xbe"  # BKPT has no condition
+        if not bkpt and not thumb.passes(state, xpsr):
+            self.put(XPSR, thumb.with_it_state(xpsr, after))
+            return self._skip(pc, thumb.size(int.from_bytes(code[:2], "little")))
+        trapped = self._trapped(code)
+        if trapped is not None:
+            return Stop(trapped, pc)
+        self.put(XPSR, thumb.with_it_state(xpsr, thumb.last_of_block(state)))
+        stop = self._go(1, pc)
+        if stop.why is not Why.EXCEPTION_RETURN:
+            now = after if stop.why in _COMPLETED else state
+            self.put(XPSR, thumb.with_it_state(self.get(XPSR), now))
+        return stop
+
+    def _trapped(self, code: bytes) -> Why | None:
+        kind = thumb.kind(code)
+        if kind is Kind.FLOAT and self._float_off:
+            return Why.NO_COPROCESSOR
+        if kind is Kind.DIVIDE and self._trap_divide and not self.get(GENERAL[thumb.divisor(code)]):
+            return Why.DIVIDE_BY_ZERO
+        return None
+
+    def _go(self, count: int, pc: int) -> Stop:
+        self._stop, self._hint, begun = None, _NO_HINT, 0
+        if self._stale:
+            self._forget_stale()
+        if self._postponed:
+            self._run_postponed()  # some may be left when an exception ended the run before
+        while True:
+            error, more = self._engine.emulate(pc, count - begun)
+            begun += more
+            if self._postponed:
+                self._run_postponed()
+            if not self._found:
+                break
+            self._hook_found()
+            pc = self.get(PC)
+        stop = self._stop or self._ended(error)
+        if self._before is not None:
+            registers, self._before = self._before, None
+            self._all_written.write(*registers, registers[-1])
+        self.executed = begun - (0 if stop.why in _COMPLETED and stop is not _REPEATED else 1)
+        return stop
+
+    def _ended(self, error: Any) -> Stop:
+        """What the end of a run means that no hook has asked for."""
+        pc = self.get(PC)
+        if pc == self._hint[0]:
+            return self._hint[1]
+        if error is None:
+            return _COUNT
+        if not self.get(XPSR) & _THUMB:
+            return Stop(Why.INVALID_STATE, pc)
+        if error.errno in (unicorn_const.UC_ERR_FETCH_UNMAPPED, unicorn_const.UC_ERR_FETCH_PROT):
+            return Stop(Why.FETCH_FAULT, pc, "no code can be fetched there")
+        return Stop(Why.UNDEFINED, pc, str(error))
+
+    def _hook_found(self) -> None:
+        for address in self._found:
+            if address not in self._sites:
+                self._sites[address] = self._engine.hook(UC_HOOK_CODE, self._on_site, address, address)
+                self._engine.uc.ctl_remove_cache(address, address + 2)
+        self._found.clear()
 
     def stop_polling(self) -> None:
         """From within ``read``: end the run; the polling read is repeated by the next one."""
-        self._stop_with(_COUNT)
+        self._refuse(_REPEATED)
 
     def stop_now(self) -> None:
-        """From within ``write``, when the core will not go on from here (reset, power off)."""
-        self._stop_with(_COUNT)
+        """From within ``read``, ``write`` or ``store``, when the core will not go on from here (reset, power off)."""
+        self._refuse(_REPEATED)
 
-    def _stop_with(self, stop: Stop) -> None:
+    def _refuse(self, stop: Stop) -> bool:
         if self._stop is None:
             self._stop = stop
-        self._uc.emu_stop()
-
-    # hooks: what unicorn calls; nothing may be raised through it
-
-    def _on_read(self, _uc: object, offset: int, size: int, base: int) -> int:
-        self.io_accesses += 1
-        try:
-            return self._read(base + offset, size)
-        except BusFault as fault:
-            self._stop_with(Stop(Why.DATA_FAULT, base + offset, fault.why))
-            return 0
-
-    def _on_write(self, _uc: object, offset: int, size: int, value: int, base: int) -> None:
-        self.io_accesses += 1
-        try:
-            self._write(base + offset, size, value)
-        except BusFault as fault:
-            self._stop_with(Stop(Why.DATA_FAULT, base + offset, fault.why, write=True))
-
-    def _on_store(self, _uc: object, _access: int, address: int, size: int, value: int, _data: object) -> bool:
-        self.io_accesses += 1
-        if not self._finishing and not self._store(address, size, value & (1 << 8 * size) - 1):
-            self._stop_with(Stop(Why.REFUSED, address))
-        return True
-
-    def _on_unmapped(self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object) -> bool:
-        if self._stop is None:
-            fetch = access == unicorn_const.UC_MEM_FETCH_UNMAPPED
-            self._stop = Stop(
-                Why.FETCH_FAULT if fetch else Why.DATA_FAULT,
-                address,
-                "nothing answers there",
-                access == unicorn_const.UC_MEM_WRITE_UNMAPPED,
-            )
         return False
+
+    def _refuse_store(self, stop: Stop) -> bool:
+        """Refuse; an IT block will come to its end nevertheless (see above)."""
+        registers = self._all_read.read()
+        if self._stop is None and registers[-1] & thumb.XPSR_IT:
+            self._before = registers
+        return self._refuse(stop)
+
+    def _refuse_load(self, stop: Stop, address: int) -> bool:
+        """Refuse; an LDRD that has loaded its own base gets it back."""
+        pc = self.get(PC)
+        base = thumb.double_load_over_base(self._engine.code(pc, 4))
+        if base is not None:
+            register, offset = GENERAL[base[0]], base[1]
+            if (self.get(register) + offset) & 0xFFFF_FFFF != address:
+                self.put(register, (address - 4 - offset) & 0xFFFF_FFFF)
+        return self._refuse(stop)
+
+    def _refuse_access(self, reading: bool, stop: Stop, address: int | None = None) -> bool:
+        if reading:
+            return self._refuse_load(stop, stop.address if address is None else address)
+        return self._refuse_store(stop)
+
+    def _leave_with(self, stop: Stop) -> None:
+        self._refuse(stop)
+        self._engine.uc.emu_stop()
+
+    # questions of the engine
+
+    def _ask_register(self, reading: bool, address: int, size: int, value: int) -> bool:
+        if self._stop is not None:
+            return False  # the rest of an IT block whose store was refused
+        if address % size:
+            return self._refuse_access(reading, Stop(Why.UNALIGNED, address, "", not reading, size))
+        if self._spans and self._watched(reading, address, size):
+            return False
+        try:
+            if reading:
+                self._engine.value = self._read(address, size)
+            elif (address, size) not in self._done and self._write(address, size, value & _MASK[size]):
+                self._done.append((address, size))
+                return self._refuse_store(Stop(Why.WROTE, address))
+        except BusFault as fault:
+            return self._refuse_access(reading, Stop(Why.DATA_FAULT, address, fault.why, not reading, size))
+        return self._stop is None
+
+    def _ask_memory(self, reading: bool, address: int, size: int, value: int) -> bool:
+        memory = self._engine.memory_at(address)
+        if self._stop is not None or memory is None:
+            return False
+        if memory.forbidden:
+            stop = Stop(Why.DATA_FAULT, address, "read-out protection closed this memory", not reading, size)
+            return self._refuse_access(reading, stop)
+        if self._trap_unaligned and address % min(size, 4):
+            return self._refuse_access(reading, Stop(Why.UNALIGNED, address, "", not reading, size))
+        if self._spans and self._watched(reading, address, size):
+            return False
+        if not reading:
+            value &= _MASK[size]
+            taken = memory.writable or Why.REFUSED in self._passing or self._store(address, size, value)
+            if not taken:
+                return self._refuse_store(Stop(Why.REFUSED, address))
+            if memory.divided:
+                offset = address - memory.base
+                memory.buffer[offset : offset + size] = value.to_bytes(size, "little")
+                self.forget_code(address, size)
+        return self._stop is None
+
+    def _watched(self, reading: bool, address: int, size: int) -> bool:
+        last = address + size - 1
+        for span in self._spans:
+            if span.first <= last and address <= span.last and (span.reads if reading else span.writes):
+                if span.why in self._passing:
+                    continue
+                at = span.first if span.why is Why.BAD_WORD else address
+                self._refuse_access(reading, Stop(span.why, at, "", not reading, size), address)
+                return True
+        return False
+
+    # hooks: what unicorn calls
+
+    def _on_unmapped(self, _uc: object, access: int, address: int, size: int, _value: int, _data: object) -> bool:
+        write = access == unicorn_const.UC_MEM_WRITE_UNMAPPED
+        if access == unicorn_const.UC_MEM_FETCH_UNMAPPED:
+            return self._refuse(Stop(Why.FETCH_FAULT, address, "nothing answers there", size=size))
+        return self._refuse_access(not write, Stop(Why.DATA_FAULT, address, "nothing answers there", write, size))
 
     def _on_interrupt(self, _uc: object, number: int, _data: object) -> None:
         pc, why = self.get(PC), _INTERRUPTS.get(number, Why.UNDEFINED)
-        self._stop_with(Stop(why, pc, "no code can be fetched there" if why is Why.FETCH_FAULT else ""))
+        self._leave_with(Stop(why, pc, "no code can be fetched there" if why is Why.FETCH_FAULT else ""))
 
     def _on_breakpoint(self, _uc: object, address: int, _size: int, _data: object) -> None:
         if not self._stepping:
-            self._stop_with(Stop(Why.BREAKPOINT, address))
-
-    def _on_hint(self, _uc: object, address: int, _size: int, _data: object) -> None:
-        self._hint_at = address
-
-    def _on_watched_read(self, _uc: object, _access: int, address: int, size: int, _value: int, _data: object) -> None:
-        self._check_watch(address, size)
+            self._leave_with(Stop(Why.BREAKPOINT, address))
 
     def _on_watched_code(self, _uc: object, address: int, size: int, _data: object) -> None:
-        self._check_watch(address, size)
+        last = address + size - 1
+        for span in self._bad_words + self._fetch_watches:
+            end = address if span.why is Why.WATCH_FETCH else last  # which matches by its first byte
+            if span.why not in self._passing and span.first <= end and address <= span.last:
+                at = span.first if span.why is Why.BAD_WORD else address
+                self._leave_with(Stop(span.why, at, size=size))
 
-    def _check_watch(self, address: int, size: int) -> None:
-        if not self._finishing:
-            hit = self._watched & {address & ~7, address + size - 1 & ~7}
-            if hit:
-                self._stop_with(Stop(Why.BAD_WORD, min(hit)))
+    def _on_block(self, _uc: object, block: Any, _before: object, _data: object) -> None:
+        """Unicorn translated something: have a look before it is executed."""
+        code = self._engine.code(block.pc, block.size + 16)
+        if _SUSPECT.match(code[: block.size]) is None:
+            return
+        found = [
+            block.pc + at
+            for at, kind in thumb.instructions(code[: block.size])
+            if kind is not Kind.PLAIN and self._matters(kind, block.pc + at, code[at:])
+        ]
+        self._found += [address for address in found if address not in self._sites]
+        if self._found:
+            self._engine.uc.emu_stop()
+
+    def _matters(self, kind: Kind, address: int, code: bytes) -> bool:
+        if kind is Kind.IT:
+            return not self._has_it or self._by_hand or self._stops_inside(address, code)
+        return kind in _HINTS or kind is Kind.SEV or self._may_trap(kind)
+
+    def _may_trap(self, kind: Kind) -> bool:
+        return (kind is Kind.FLOAT and self._float_off) or (kind is Kind.DIVIDE and self._trap_divide)
+
+    def _stops_inside(self, address: int, code: bytes) -> bool:
+        """An IT block that the processor may have to stop in (other than at a memory access)."""
+        watched = [range(span.first, span.last + 1) for span in self._fetch_watches]
+        for number, (at, kind) in enumerate(thumb.instructions(code)):
+            if number > thumb.it_length(code):
+                break
+            here = address + at
+            if number and (self._may_trap(kind) or here in self._breakpoints or any(here in span for span in watched)):
+                return True
+        return False
+
+    def _on_site(self, _uc: object, address: int, size: int, _data: object) -> None:
+        code = self._engine.code(address, 4)
+        kind = thumb.kind(code)
+        if kind in _HINTS:
+            self._hint = (address + size, _HINTS[kind])
+        elif kind is Kind.SEV:
+            self.event = True
+        elif kind is not Kind.IT:
+            trapped = self._trapped(code)
+            if trapped is not None:
+                self._leave_with(Stop(trapped, address))
+        elif not self._has_it:
+            self._leave_with(Stop(Why.UNDEFINED, address, "there are no IT blocks in Armv6-M"))
+        elif not self._stepping:
+            self._leave_with(_REPEATED)
 
 
-def _explain(error: Any, pc: int) -> Stop:
-    """What an error of unicorn means for the core."""
-    if error.errno in (unicorn_const.UC_ERR_FETCH_UNMAPPED, unicorn_const.UC_ERR_FETCH_PROT):
-        return Stop(Why.FETCH_FAULT, pc, "no code can be fetched there")
-    return Stop(Why.UNDEFINED, pc, str(error))
+def _unused(*_args: object) -> None:
+    """A hook that is never called."""

@@ -52,6 +52,7 @@ class FreeRun:
         while not self._stopping:
             with self._board.lock:
                 wait_s = self._turn()
+                self._board.wire.flush()
             # Also with a wait of 0: it lets another thread have the lock.
             ready, _, _ = select.select([self._wake_read, self._board.wire.fd], [], [], wait_s)
             if self._wake_read in ready:
@@ -67,10 +68,10 @@ class FreeRun:
         # speed; a board that never rests gets them soon all the same.
         self._restless = 0 if board.core.idle else self._restless + 1
         if not self._restless or self._restless > _RESTLESS_TURNS:
-            board.uart.receive(board.wire.receive())
+            board.console.receive(board.line.receive(board.console.baud))
         if board.debugger_attached:
             silent_s = time.monotonic() - board.last_debug_access
-            needed_s = _SERIAL_SILENT_S if board.uart.active else _DEBUGGER_SILENT_S
+            needed_s = _SERIAL_SILENT_S if board.console.active else _DEBUGGER_SILENT_S
             if silent_s < needed_s:
                 return needed_s - silent_s
             # It may set the core going at any time, and says nothing to this thread when it does.
@@ -83,9 +84,9 @@ class FreeRun:
         if core.idle:
             return None
         started, before_ns = time.monotonic(), board.clock.now_ns
-        serial = board.uart.active
+        serial = board.console.active
         core.run_until(before_ns + _SLICE_NS, only_while_busy=True)
-        if serial or board.uart.active:
+        if serial or board.console.active:
             return 0.0
         if core.idle:
             return None

@@ -13,6 +13,10 @@ from lorafab.virtual.label_picture import draw_label
 FAULTS_VARIABLE = "LORAFAB_VIRTUAL_FAULTS"
 """Environment variable with what shall go wrong, see lorafab.virtual.faults."""
 
+CHIP_VARIABLE = "LORAFAB_VIRTUAL_CHIP"
+"""Environment variable with the short name of a profile, such as ``l072``: what a new board is (without it
+lorafab.virtual.chips.DEFAULT), and what a named one must be (without it any)."""
+
 
 class VirtualJig:
     """Implements the Jig interface; the board in it is reached through a probe and a serial port like any other."""
@@ -31,7 +35,8 @@ class VirtualJig:
         uart_link.parent.mkdir(parents=True, exist_ok=True)
         faults = FaultPlan.parse(os.environ.get(FAULTS_VARIABLE, ""))
         self._site, self._next_label = site, next_label
-        self._board = Board.open(path, uart_link=uart_link, faults=faults)
+        chip = os.environ.get(CHIP_VARIABLE) or None
+        self._board = Board.open(path, chip=chip, uart_link=uart_link, faults=faults)
         registry.attach(site, self._board)
 
     def present(self) -> bool:

@@ -1,28 +1,29 @@
 """Which exception comes next: pending, enabled and active exceptions and their priorities; and SysTick.
 
-Exceptions are numbered as in the vector table (Armv7-M ARM DDI 0403, B1.5.2); external interrupt n is 16 + n.
+Exceptions are numbered as in the vector table (Armv7-M ARM DDI 0403, B1.5.2; Armv6-M ARM DDI 0419, B1.5.2); external
+interrupt n is 16 + n.
 """
 
 from collections.abc import Callable
 
 from lorafab.virtual.clock import NS_PER_S, Clock, Event
-from lorafab.virtual.profile import IRQ_COUNT, PRIORITY_BITS
 
 NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT = 2, 3, 4, 5, 6
 SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK = 11, 12, 14, 15
 FIRST_IRQ = 16
-LAST = FIRST_IRQ + IRQ_COUNT - 1
 THREAD_PRIORITY = 256  # lower than any exception
-PRIORITY_MASK = 0xFF << (8 - PRIORITY_BITS) & 0xFF
 _ALWAYS = {NMI, HARD_FAULT, SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK}
-_IRQ_MASK = (1 << IRQ_COUNT) - 1
 
 
 class Nvic:
     """State and rules of the interrupt controller."""
 
-    def __init__(self) -> None:
+    def __init__(self, irqs: int, priority_bits: int) -> None:
+        self.irqs = irqs
+        self.priority_mask = 0xFF << (8 - priority_bits) & 0xFF
         self.lines = 0  # levels of the interrupt wires; they belong to the peripherals, so a core reset keeps them
+        self.news = False  # something may happen that could not happen before: the core has to look
+        self.became_pending = False  # for SCR.SEVONPEND
         self.reset()
 
     def reset(self) -> None:
@@ -32,21 +33,29 @@ class Nvic:
         self.active: set[int] = set()
         self.fault_enables = 0  # SHCSR bits 18:16
         self.priority_group = 0  # AIRCR.PRIGROUP
-        self.priorities = bytearray(LAST + 1)
+        self.priorities = bytearray(FIRST_IRQ + self.irqs)
+        self.news = self.became_pending = False
 
     def set_priority(self, exception: int, value: int) -> None:
         """Set a configurable priority (0 to 255; the low bits are not there)."""
-        if 4 <= exception <= LAST:
-            self.priorities[exception] = value & PRIORITY_MASK
+        if 4 <= exception < FIRST_IRQ + self.irqs:
+            self.priorities[exception] = value & self.priority_mask
+            self.news = True
 
     def set_line(self, irq: int, level: bool) -> None:
         """A peripheral drives its interrupt wire; a high level makes the interrupt pending."""
         if level:
             if not self.lines >> irq & 1:
                 self.lines |= 1 << irq
-                self.pending.add(FIRST_IRQ + irq)
+                self.set_pending(FIRST_IRQ + irq)
         else:
             self.lines &= ~(1 << irq)
+
+    def set_pending(self, exception: int) -> None:
+        """Make an exception pending."""
+        if exception not in self.pending:
+            self.pending.add(exception)
+            self.news = self.became_pending = True
 
     def can_happen(self, exception: int) -> bool:
         """Enabled, as far as it can be disabled."""
@@ -92,7 +101,7 @@ class Nvic:
         """The core returns from it; a wire that is still high pends it again."""
         self.active.discard(exception)
         if exception >= FIRST_IRQ and self.lines >> (exception - FIRST_IRQ) & 1:
-            self.pending.add(exception)
+            self.set_pending(exception)
 
     # register views: 32 interrupts a word
 
@@ -102,8 +111,9 @@ class Nvic:
 
     def enable(self, word: int, bits: int, on: bool) -> None:
         """Write ISER or ICER."""
-        mask = bits << 32 * word & _IRQ_MASK
+        mask = bits << 32 * word & (1 << self.irqs) - 1
         self.enabled = self.enabled | mask if on else self.enabled & ~mask
+        self.news = True
 
     def pending_bits(self, word: int) -> int:
         """ISPR/ICPR ``word``."""
@@ -111,10 +121,10 @@ class Nvic:
 
     def pend(self, word: int, bits: int, on: bool) -> None:
         """Write ISPR or ICPR; a wire that is high pends again at once."""
-        for irq in range(32 * word, min(32 * word + 32, IRQ_COUNT)):
+        for irq in range(32 * word, min(32 * word + 32, self.irqs)):
             if bits >> (irq - 32 * word) & 1:
                 if on or self.lines >> irq & 1:
-                    self.pending.add(FIRST_IRQ + irq)
+                    self.set_pending(FIRST_IRQ + irq)
                 else:
                     self.pending.discard(FIRST_IRQ + irq)
 
@@ -135,6 +145,7 @@ class SysTick:
     def __init__(self, clock: Clock, hclk_hz: Callable[[], int], pend: Callable[[], None]) -> None:
         self._clock, self._hclk_hz, self._pend = clock, hclk_hz, pend
         self._event: Event | None = None
+        self._holds: set[str] = set()
         self.reset()
 
     def reset(self) -> None:
@@ -147,6 +158,13 @@ class SysTick:
     def running(self) -> bool:
         """The counter counts."""
         return self._event is not None
+
+    def hold(self, why: str, on: bool) -> None:
+        """Let its clock stand still for a reason, or no more: in the chip's deep sleep, in debug state (B3.3.1)."""
+        if on != (why in self._holds):
+            self._value = self._current()
+            (self._holds.add if on else self._holds.discard)(why)
+            self._schedule()
 
     def clock_changed(self) -> None:
         """HCLK is another: what was counted so far counts, the rest goes at the new rate."""
@@ -167,7 +185,7 @@ class SysTick:
             self._event.cancel()
             self._event = None
         self._since_ns = self._clock.now_ns
-        if self._control & self._ENABLE and self._load:
+        if self._control & self._ENABLE and self._load and not self._holds:
             self._hz = max(self._hclk_hz() // (1 if self._control & self._CLKSOURCE else 8), 1)
             cycles = self._value or self._load + 1
             self._event = self._clock.at(self._since_ns + -(-cycles * NS_PER_S // self._hz), self._zero)

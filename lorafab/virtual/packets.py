@@ -1,35 +1,51 @@
 """The probe's own end: transfers gathered into CMSIS-DAP packets, sent over USB, clocked out on SWD.
 
 This is what makes simulated time right: every packet costs a USB round trip and every transfer its SWD clocks, and
-the board lives through exactly that time. It also makes errors arrive as they do in life, with the packet that
-carried them and not with the call that asked for them. One packet is in flight at a time; a probe that pipelines
-several is a little faster than this one.
+the board lives through exactly that time, a packet at a time. It also makes errors arrive as they do in life, with the
+packet that carried them and not with the call that asked for them. ``cost`` has the constants and their sources.
 
-Sources: CMSIS-DAP 2 specification (DAP_Transfer, DAP_TransferBlock); clocks of a transfer counted in DAPLink's
-SW_DP.c; idle cycles as pyOCD configures them (cmsis_dap_core.py).
+Sources: what a packet holds and when it is sent: pyOCD, dap_access_cmsis_dap.py, _Command. What the probe's firmware
+does with it: DAPLink, DAP.c, DAP_SWD_Transfer and DAP_SWD_TransferBlock.
 """
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lorafab.virtual.dap import RDBUFF, Ack, Bus, SwDp
+from lorafab.virtual import cost
+from lorafab.virtual.clock import NS_PER_S, Clock
+from lorafab.virtual.dap import RDBUFF, Ack, SwDp
+from lorafab.virtual.faults import LinkFault
 
-# A high-speed probe: 512-byte bulk packets; a round trip of one 125 us microframe is unverified for real ones.
-PACKET_BYTES = 512
-USB_ROUND_TRIP_NS = 125_000
-DEFAULT_CLOCK_HZ = 1_000_000
-
-# SW_DP.c: request 8, turnaround 1, answer 3, then data 32 + parity 1 + turnaround 1; pyOCD adds 2 idle clocks. A
-# refused transfer ends after the answer; silence is followed by as many clocks as the data would have taken.
-_CLOCKS = {Ack.OK: 48, Ack.WAIT: 13, Ack.FAULT: 13, Ack.NONE: 46}
-
-# DAP_Transfer counts its transfers in one byte.
-_MAX_TRANSFERS = 255
+_CLOCKS = {
+    Ack.OK: cost.OK_CLOCKS,
+    Ack.PARITY: cost.OK_CLOCKS,
+    Ack.WAIT: cost.REFUSED_CLOCKS,
+    Ack.FAULT: cost.REFUSED_CLOCKS,
+    Ack.NONE: cost.SILENT_CLOCKS,
+}
+_NEVER = 1 << 62  # a transfer that nobody will make
 
 
-class ProbedBoard(Bus, Protocol):
+class LinkFaults(Protocol):
+    """What goes wrong on the wires."""
+
+    def link(self, transfer: int, now_ns: int) -> LinkFault | None:
+        """What becomes of transfer number ``transfer`` (the first is 1); asked once for each try."""
+        ...
+
+    def next_link_transfer(self, after: int) -> int | None:
+        """The first transfer after ``after`` at which a fault may be due."""
+        ...
+
+    @property
+    def link_by_time(self) -> bool:
+        """A fault waits for its time: each transfer must ask."""
+        ...
+
+
+class ProbedBoard(Protocol):
     """A board as the probe meets it."""
 
     @property
@@ -38,21 +54,22 @@ class ProbedBoard(Bus, Protocol):
         ...
 
     @property
-    def faults(self) -> "PlugFault":
+    def clock(self) -> Clock:
+        """Simulated time."""
+        ...
+
+    @property
+    def faults(self) -> LinkFaults:
         """What is planned to go wrong."""
+        ...
+
+    @property
+    def swd(self) -> SwDp:
+        """The board's debug port, whoever probes it."""
         ...
 
     def advance(self, ns: int) -> None:
         """Let the board live for ``ns`` simulated nanoseconds."""
-        ...
-
-
-class PlugFault(Protocol):
-    """The fault that concerns the probe."""
-
-    @property
-    def unplug_after(self) -> int | None:
-        """Transfers after which the probe is gone; None: stays."""
         ...
 
 
@@ -68,8 +85,28 @@ class UnpluggedError(Exception):
     """The probe is no longer there."""
 
 
+@dataclass
+class Counters:
+    """What a probe has done since it was opened."""
+
+    transfers: int = 0
+    """Tries on SWD, those that had to be repeated included."""
+    packets: int = 0
+    waits: int = 0
+    faults: int = 0
+    """Transfers answered with FAULT."""
+    errors: int = 0
+    """Transfers without an answer, or with damaged data."""
+    clocks: int = 0
+    """Of SWD."""
+    usb_ns: int = 0
+    """Simulated time spent on round trips."""
+
+
 class Reply:
     """The values of one read request, which may arrive later and with several packets."""
+
+    __slots__ = ("_count", "_dap", "error", "values")
 
     def __init__(self, dap: "CmsisDap", count: int) -> None:
         self._dap, self._count = dap, count
@@ -85,68 +122,98 @@ class Reply:
         return self.values
 
 
-@dataclass(frozen=True)
 class _Request:
-    access_port: bool
-    address: int
-    count: int
-    words: Sequence[int] = ()
-    reply: Reply | None = None  # None: a write
+    """Accesses of one register; ``reply`` None: writes of ``words``."""
 
-    @property
-    def kind(self) -> tuple[bool, int, bool]:
-        """Requests of one kind may share a block packet."""
-        return (self.access_port, self.address, self.reply is None)
+    __slots__ = ("access_port", "address", "count", "reply", "words")
+
+    def __init__(self, access_port: bool, address: int, count: int, words: Sequence[int], reply: Reply | None) -> None:
+        self.access_port, self.address, self.count, self.words, self.reply = access_port, address, count, words, reply
 
 
-@dataclass
 class _Packet:
     """One DAP_TransferBlock while all requests are alike, one DAP_Transfer as soon as they are not."""
 
-    requests: list[_Request] = field(default_factory=list)
-    mixed: bool = False
-    reads: int = 0
-    writes: int = 0
+    __slots__ = ("_alike", "_kind", "_reads", "_writes", "requests")
 
-    def room(self, request: _Request) -> int:
-        """How many transfers of this kind still fit."""
-        reading = request.reply is not None
-        if not self.mixed and (not self.requests or self.requests[0].kind == request.kind):
-            if reading:
-                return (PACKET_BYTES - 4 - 4 * self.reads) // 4
-            return (PACKET_BYTES - 5 - 4 * self.writes) // 4
-        sent = PACKET_BYTES - 3 - self.reads - 5 * self.writes
-        received = PACKET_BYTES - 3 - 4 * self.reads
-        fits = min(sent, received // 4) if reading else sent // 5
-        return max(0, min(fits, _MAX_TRANSFERS - self.reads - self.writes))
+    def __init__(self) -> None:
+        self.requests: list[_Request] = []
+        self._kind: tuple[bool, int, bool] | None = None
+        self._alike = True
+        self._reads = self._writes = 0
 
-    def add(self, request: _Request) -> None:
+    def room(self, kind: tuple[bool, int, bool]) -> int:
+        """How many transfers of this kind (access port, address, reading) still fit."""
+        block = self._alike and self._kind in (None, kind)
+        fits = self._free(block, kind[2])
+        return fits if block else max(0, min(fits, cost.MAX_TRANSFERS - self._reads - self._writes))
+
+    def add(self, request: _Request, kind: tuple[bool, int, bool]) -> None:
+        """Take a request that fits."""
         self.requests.append(request)
-        self.mixed = self.mixed or request.kind != self.requests[0].kind
-        if request.reply is None:
-            self.writes += request.count
+        self._alike = self._alike and self._kind in (None, kind)
+        self._kind = kind
+        if kind[2]:
+            self._reads += request.count
         else:
-            self.reads += request.count
+            self._writes += request.count
+
+    @property
+    def roomy(self) -> bool:
+        """One transfer more, of whatever kind, fits for certain and does not make it full: the common case."""
+        return self._reads < 100 and self._reads + 5 * self._writes < 400
+
+    @property
+    def full(self) -> bool:
+        """There is no room for a read, or none for a write; then pyOCD sends it at once."""
+        return self._free(self._alike, True) <= 0 or self._free(self._alike, False) <= 0
+
+    def _free(self, block: bool, reading: bool) -> int:
+        size, reads, writes = cost.PACKET_BYTES, self._reads, self._writes
+        if block:
+            taken = cost.BLOCK_ANSWER_BYTES + 4 * reads if reading else cost.BLOCK_REQUEST_BYTES + 4 * writes
+            return (size - taken) // 4
+        sent = size - cost.TRANSFER_HEADER_BYTES - reads - 5 * writes
+        received = size - cost.TRANSFER_HEADER_BYTES - 4 * reads
+        return min(sent, received // 4) if reading else sent // 5
 
 
 class CmsisDap:
-    """A CMSIS-DAP probe on a board's debug port; ``transfers`` and ``packets`` count from its opening on."""
+    """A CMSIS-DAP probe on a board's debug port."""
 
-    def __init__(self, board: ProbedBoard, dp: SwDp | None = None) -> None:
-        self._board = board
-        self._dp = SwDp(board) if dp is None else dp
+    def __init__(self, board: ProbedBoard) -> None:
+        self._board, self._dp = board, board.swd
         self._packet = _Packet()
-        self._clocks = 0
+        self._clocks = 0  # of this packet, not yet lived through
+        self._rest = 0  # of a nanosecond, in units of 1 / clock_hz
         self._unplugged = False
-        self.clock_hz = DEFAULT_CLOCK_HZ
-        self.transfers = 0
-        self.packets = 0
+        self._ask_at = 0  # the first transfer at which the fault plan wants to be asked
+        self._clock_hz = cost.DEFAULT_CLOCK_HZ
+        self.counters = Counters()
+
+    # what is asked of it
+
+    @property
+    def clock_hz(self) -> int:
+        """Frequency of the SWD clock."""
+        return self._clock_hz
+
+    def set_clock(self, hz: int) -> None:
+        """Set the SWD clock; at least 1 Hz."""
+        self.command()
+        self._clock_hz, self._rest = max(1, hz), 0
+
+    def command(self, packets: int = 1) -> None:
+        """Send packets that make no transfers, after what is waiting."""
+        self.flush()
+        with self._board.lock:
+            for _ in range(packets):
+                self._start_packet()
 
     def swj_sequence(self, length: int, bits: int) -> None:
         """Send ``length`` bits on SWDIO, least significant first."""
-        self.flush()
+        self.command()
         with self._board.lock:
-            self._start_packet()
             self._dp.swj_sequence(length, bits)
             self._clocks += length
             self._spend_clocks()
@@ -154,27 +221,33 @@ class CmsisDap:
     def read(self, access_port: bool, address: int, count: int = 1) -> Reply:
         """Queue reads of one register (0x0, 0x4, 0x8, 0xC of the selected bank)."""
         reply = Reply(self, count)
+        kind = (access_port, address, True)
+        if count == 1 and self._packet.roomy:
+            self._packet.add(_Request(access_port, address, 1, (), reply), kind)
+            return reply
         while count:
-            request = _Request(access_port, address, count, reply=reply)
-            fits = self._make_room(request)
-            self._packet.add(_Request(access_port, address, fits, reply=reply))
+            fits = self._fitting(kind, count)
+            self._add(_Request(access_port, address, fits, (), reply), kind)
             count -= fits
         return reply
 
     def write(self, access_port: bool, address: int, words: Sequence[int]) -> None:
         """Queue writes of one register; errors of earlier requests may surface here."""
-        done = 0
+        kind, done = (access_port, address, False), 0
+        if len(words) == 1 and self._packet.roomy:
+            self._packet.add(_Request(access_port, address, 1, words, None), kind)
+            return
         while done < len(words):
-            request = _Request(access_port, address, len(words) - done, words)
-            fits = self._make_room(request)
-            self._packet.add(_Request(access_port, address, fits, words[done : done + fits]))
+            fits = self._fitting(kind, len(words) - done)
+            self._add(_Request(access_port, address, fits, words[done : done + fits], None), kind)
             done += fits
 
     def flush(self) -> None:
         """Send the waiting packet. Raises TransferFailedError or UnpluggedError, as do the replies in it."""
-        packet, self._packet = self._packet, _Packet()
+        packet = self._packet
         if not packet.requests:
             return
+        self._packet = _Packet()
         with self._board.lock:
             try:
                 self._start_packet()
@@ -187,89 +260,169 @@ class CmsisDap:
             finally:
                 self._spend_clocks()
 
-    def _make_room(self, request: _Request) -> int:
-        if not self._packet.room(request):
+    def _fitting(self, kind: tuple[bool, int, bool], count: int) -> int:
+        room = self._packet.room(kind)
+        if room <= 0:
             self.flush()
-        return min(request.count, self._packet.room(request))
+            room = self._packet.room(kind)
+        return min(count, room)
+
+    def _add(self, request: _Request, kind: tuple[bool, int, bool]) -> None:
+        packet = self._packet
+        packet.add(request, kind)
+        if packet.full:
+            self.flush()
+
+    # time
 
     def _start_packet(self) -> None:
         if self._unplugged:
             raise UnpluggedError
-        self.packets += 1
-        self._board.advance(USB_ROUND_TRIP_NS)
+        self.counters.packets += 1
+        self.counters.usb_ns += cost.USB_ROUND_TRIP_NS
+        self._board.advance(cost.USB_ROUND_TRIP_NS)
+        self._look_ahead()
 
     def _spend_clocks(self) -> None:
-        clocks, self._clocks = self._clocks, 0
-        if clocks:
-            self._board.advance(clocks * 1_000_000_000 // self.clock_hz)
+        if self._clocks:
+            self.counters.clocks += self._clocks
+            ns, self._rest = divmod(self._clocks * NS_PER_S + self._rest, self._clock_hz)
+            self._clocks = 0
+            self._board.advance(ns)
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Ask the plan again after time has passed; within a packet nothing but transfers brings a fault nearer."""
+        faults, done = self._board.faults, self._dp.transfers
+        due = done + 1 if faults.link_by_time else faults.next_link_transfer(done)
+        self._ask_at = _NEVER if due is None else due
+
+    def _now_ns(self) -> int:
+        return self._board.clock.now_ns + self._clocks * NS_PER_S // self._clock_hz
+
+    # what the probe's firmware does with a packet
 
     def _run(self, requests: Sequence[_Request]) -> None:
-        """What the probe's firmware does with one packet: post reads, fetch them, check the last write."""
+        """Post reads of access ports and fetch their values with the next one; check the last write."""
         posted: Reply | None = None
         for request in requests:
             reply = request.reply
-            if posted is not None and not (request.access_port and reply is not None and request.count == 1):
-                self._fetch(posted)
+            if reply is not None and request.access_port:
+                values = self._read_ap(request.address, request.count)
+                if posted is not None:
+                    posted.values.append(values[0])
+                reply.values += values[1:]
+                posted = reply
+                continue
+            if posted is not None:
+                posted.values.append(self._transfer(False, RDBUFF))
                 posted = None
             if reply is None:
                 self._write(request)
-            elif request.count > 1:
-                reply.values += self._read_block(request)
             else:
-                value = self._read(request.access_port, request.address)
-                if posted is not None:
-                    posted.values.append(value)
-                elif not request.access_port:
-                    reply.values.append(value)
-                posted = reply if request.access_port else None
+                reply.values += [self._transfer(False, request.address) for _ in range(request.count)]
         if posted is not None:
-            self._fetch(posted)
+            posted.values.append(self._transfer(False, RDBUFF))
         elif requests[-1].reply is None:
-            self._read(False, RDBUFF)  # a failed write shows only in the answer to the next transfer
+            self._transfer(False, RDBUFF)  # a failed write shows only in the answer to the next transfer
 
-    def _fetch(self, posted: Reply) -> None:
-        posted.values.append(self._read(False, RDBUFF))
-
-    def _read(self, access_port: bool, address: int) -> int:
-        self._allow(1)
-        ack, value = self._dp.read(access_port, address)
-        self._count(ack, 1)
-        return value
+    def _read_ap(self, address: int, count: int) -> list[int]:
+        """``count`` reads in a row; each returns the value of the one before."""
+        if count == 1:
+            return [self._transfer(True, address)]
+        values: list[int] = []
+        while len(values) < count:
+            block = self._dp.read_block(address, self._undisturbed(count - len(values)))
+            self._count(Ack.OK, len(block))
+            values += block or [self._transfer(True, address)]
+        return values
 
     def _write(self, request: _Request) -> None:
-        allowed = self._allow(request.count)
-        if request.access_port and request.count > 1:
-            self._count(self._dp.write_block(request.address, request.words[:allowed]), allowed)
+        words = request.words
+        if not request.access_port or len(words) == 1:
+            for word in words:
+                self._transfer(request.access_port, request.address, word)
+            return
+        done = 0
+        while done < len(words):
+            block = words[done : done + self._undisturbed(len(words) - done)]
+            taken = self._dp.write_block(request.address, block)
+            self._count(Ack.OK, taken)
+            if not taken:
+                self._transfer(True, request.address, words[done])
+                taken = 1
+            done += taken
+
+    # single transfers
+
+    def _transfer(self, access_port: bool, address: int, value: int | None = None) -> int:
+        """One transfer, tried again while the answer is WAIT; ``value`` None: a read."""
+        retries = cost.WAIT_RETRIES
+        while True:
+            ack, data = self._try(access_port, address, value)
+            if ack is Ack.OK:
+                return data
+            if ack is not Ack.WAIT or not retries:
+                raise TransferFailedError(ack)
+            retries -= 1
+            retries -= self._wait(retries)
+
+    def _try(self, access_port: bool, address: int, value: int | None) -> tuple[Ack, int]:
+        dp, data = self._dp, 0
+        if dp.held_until is not None:
+            self._spend_clocks()  # the chip must know how late it is
+        fault = None if dp.transfers + 1 < self._ask_at else self._fault()
+        if fault is LinkFault.NO_ACK:
+            ack = Ack.NONE
+        elif fault is LinkFault.WAIT:
+            ack = Ack.WAIT
+        elif value is not None:
+            ack = dp.write(access_port, address, value, fault is LinkFault.PARITY)
         else:
-            for word in request.words[:allowed]:
-                self._count(self._dp.write(request.access_port, request.address, word), 1)
-        if allowed < request.count:
-            self._unplug()
+            ack, data = dp.read(access_port, address)
+            if fault is LinkFault.PARITY and ack is Ack.OK:
+                ack = Ack.PARITY
+        self._count(ack, 1)
+        return ack, data
 
-    def _read_block(self, request: _Request) -> list[int]:
-        if not request.access_port:
-            return [self._read(False, request.address) for _ in range(request.count)]
-        if self._allow(request.count + 1) <= request.count:
-            self._unplug()
-        ack, words = self._dp.read_block(request.address, request.count)
-        self._count(ack, request.count + 1)
-        return words
+    def _fault(self) -> LinkFault | None:
+        """What the plan has for the next try."""
+        fault = self._board.faults.link(self._dp.transfers + 1, self._now_ns())
+        if fault is LinkFault.UNPLUG:
+            self._unplugged = True
+            raise UnpluggedError
+        self._look_ahead()
+        if fault is None:
+            self._ask_at = max(self._ask_at, self._dp.transfers + 2)
+        return fault
 
-    def _allow(self, wanted: int) -> int:
-        """How many of the wanted transfers the fault plan still lets through, at least one."""
-        limit = self._board.faults.unplug_after
-        left = wanted if limit is None else min(wanted, limit - self.transfers)
-        if left <= 0:
-            self._unplug()
-        return left
+    def _wait(self, retries: int) -> int:
+        """Skip the tries that are going to be answered with WAIT, too; how many of ``retries`` that were."""
+        held_until = self._dp.held_until
+        if held_until is None:
+            return 0
+        self._spend_clocks()
+        left = held_until - self._board.clock.now_ns
+        tries = min(-(-left * self._clock_hz // (cost.REFUSED_CLOCKS * NS_PER_S)), self._undisturbed(retries))
+        if tries <= 0:
+            return 0
+        self._count(Ack.WAIT, tries)
+        return tries
 
-    def _unplug(self) -> None:
-        self._unplugged = True
-        raise UnpluggedError
+    def _undisturbed(self, count: int) -> int:
+        """How many of the next ``count`` transfers no planned fault can concern."""
+        return min(count, max(0, self._ask_at - self._dp.transfers - 1))
 
     def _count(self, ack: Ack, transfers: int) -> None:
-        # Of a refused block only the refusal is charged: how far it came depends on the fault, and it is over anyway.
-        self.transfers += transfers if ack is Ack.OK else 1
-        self._clocks += _CLOCKS[ack] * (transfers if ack is Ack.OK else 1)
-        if ack is not Ack.OK:
-            raise TransferFailedError(ack)
+        self._dp.transfers += transfers
+        self.counters.transfers += transfers
+        if ack is Ack.OK:
+            self._clocks += cost.OK_CLOCKS * transfers
+            return
+        self._clocks += _CLOCKS[ack] * transfers
+        if ack is Ack.WAIT:
+            self.counters.waits += transfers
+        elif ack is Ack.FAULT:
+            self.counters.faults += transfers
+        else:
+            self.counters.errors += transfers

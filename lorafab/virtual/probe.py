@@ -1,20 +1,21 @@
 """A pyOCD debug probe whose wires end at a virtual board.
 
 It works transfer by transfer, as a CMSIS-DAP probe does, and offers no short cut to memory: everything that pyOCD
-does to a real chip happens here, too. pyOCD learns of this class through ``lorafab.pyocd_entry``.
+does to a real chip happens here, too. What pyOCD's own driver for such probes does (cmsis_dap_probe.py) is the model
+for this one: the same capabilities but JTAG, which is not on the connector, raw SWD sequences, and trace, which no
+board sends; the same packets; the same errors. pyOCD learns of this class through ``lorafab.pyocd_entry``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyocd.core import exceptions
 from pyocd.probe.debug_probe import DebugProbe
 
 from lorafab.errors import LorafabError
-from lorafab.virtual import registry
+from lorafab.virtual import cost, pyocd_time, registry
 from lorafab.virtual.dap import Ack
 from lorafab.virtual.packets import CmsisDap, TransferFailedError, UnpluggedError
 
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
     from lorafab.virtual.board import Board
 
-# As pyOCD's own CMSIS-DAP driver maps the answers (cmsis_dap_probe.py): silence is the plain TransferError.
+T = TypeVar("T")
+
+# As pyOCD's own CMSIS-DAP driver maps the answers (dap_access_cmsis_dap.py, _check_response): silence, and a wrong
+# parity bit, which DAPLink reports as answer 8, are the plain TransferError.
 _ERRORS: dict[Ack, type[exceptions.TransferError]] = {
     Ack.WAIT: exceptions.TransferTimeoutError,
     Ack.FAULT: exceptions.TransferFaultError,
     Ack.NONE: exceptions.TransferError,
+    Ack.PARITY: exceptions.TransferError,
 }
 
 # A packet has room for 32 bits: what pyOCD hands over beyond that (its CRC analyzer does) is cut off, as it is by
@@ -56,7 +61,6 @@ class VirtualProbe(DebugProbe):
         self._owns_board = False
         self._dap: CmsisDap | None = None
         self._protocol: DebugProbe.Protocol | None = None
-        self._reset_asserted = False
 
     # -- who it is
 
@@ -97,14 +101,19 @@ class VirtualProbe(DebugProbe):
             DebugProbe.Capability.SWJ_SEQUENCE,
             DebugProbe.Capability.BANKED_DP_REGISTERS,
             DebugProbe.Capability.APv2_ADDRESSES,
+            DebugProbe.Capability.PIN_ACCESS,
         }
 
     @property
     def associated_board_info(self) -> BoardInfo:
-        """What pyOCD takes the target from when the user names none."""
+        """What pyOCD takes the target from when the user names none. Raises pyOCD's ProbeError for an unknown board."""
         from pyocd.board.board_ids import BoardInfo
 
-        return BoardInfo(name="virtual board", target="stm32wle5jc", binary=None, vendor="lorafab")
+        try:
+            chip = registry.chip_in(self._site)
+        except LorafabError as error:
+            raise exceptions.ProbeError(str(error)) from error
+        return BoardInfo(name=f"virtual {chip.title}", target=chip.target, binary=None, vendor="lorafab")
 
     def create_associated_board(self) -> PyocdBoard:
         """Create pyOCD's object for the board behind the probe."""
@@ -133,23 +142,21 @@ class VirtualProbe(DebugProbe):
         if board is None:
             board = self._open_file()
         self._board, self._dap = board, CmsisDap(board)
+        pyocd_time.begin(self, board)
 
     def _open_file(self) -> Board:
-        from lorafab.virtual.board import Board
-
-        path = registry.board_file()
-        assert path is not None
         try:
-            board = Board.open(path)
-            board.power(True)
+            board = registry.open_file()
         except LorafabError as error:
             raise exceptions.ProbeError(str(error)) from error
+        board.power(True)
         self._owns_board = True
         return board
 
     def close(self) -> None:
         """Let go of the board; one that came from a file is switched off and saved."""
         board, self._board, self._dap = self._board, None, None
+        pyocd_time.end(self)
         if board is not None and self._owns_board:
             self._owns_board = False
             board.close()
@@ -157,44 +164,68 @@ class VirtualProbe(DebugProbe):
     def connect(self, protocol: DebugProbe.Protocol | None = None) -> None:
         """Drive the SWD pins."""
         self._opened_board().attach_debugger(True)
+        self._ask(self.dap.command, cost.CONNECT_PACKETS)
         self._protocol = DebugProbe.Protocol.SWD
 
     def disconnect(self) -> None:
         """Let the SWD pins float."""
+        self._ask(self.dap.command, cost.DISCONNECT_PACKETS)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._protocol = None
-        if self._board is not None:
-            self._board.attach_debugger(False)
+        self._opened_board().attach_debugger(False)
 
     def set_clock(self, frequency: float) -> None:
         """Set the SWD clock in Hz."""
-        self.dap.clock_hz = int(frequency)
+        self._ask(self.dap.set_clock, int(frequency))
 
     def swj_sequence(self, length: int, bits: int) -> None:
         """Send bits on SWDIO, least significant first."""
-        with self._errors():
-            self.dap.swj_sequence(length, bits)
+        self._ask(self.dap.swj_sequence, length, bits)
+
+    # -- the reset pin
 
     def reset(self) -> None:
-        """Pulse nRESET for the session's hold time, in simulated time."""
+        """Pulse nRESET for the session's hold time and wait the delay after it, in simulated time."""
         self.assert_reset(True)
-        hold_s = 0.1 if self.session is None else float(self.session.options.get("reset.hold_time"))
-        self._opened_board().advance(round(hold_s * 1e9))
+        self._live("reset.hold_time")
         self.assert_reset(False)
+        self._live("reset.post_delay")
+
+    def _live(self, option: str) -> None:
+        assert self.session is not None  # pyOCD sets it before it opens a probe
+        self._opened_board().advance(round(float(self.session.options.get(option)) * 1e9))
 
     def assert_reset(self, asserted: bool) -> None:
         """Pull nRESET low, or let it go."""
-        self.flush()
+        self._ask(self.dap.command)
         self._opened_board().set_reset_pin(asserted)
-        self._reset_asserted = asserted
 
     def is_reset_asserted(self) -> bool:
-        """Whether this probe pulls nRESET low."""
-        return self._reset_asserted
+        """Whether nRESET is low, whoever pulls it."""
+        self._ask(self.dap.command)
+        return self._opened_board().silicon.reset_pin
+
+    def get_accessible_pins(self, group: DebugProbe.PinGroup) -> tuple[int, int]:
+        """Masks of the pins that can be read and written: nRESET."""
+        pin = DebugProbe.ProtocolPin.nRESET if group is DebugProbe.PinGroup.PROTOCOL_PINS else 0
+        return pin, pin
+
+    def read_pins(self, group: DebugProbe.PinGroup, mask: int) -> int:
+        """Levels of the pins in ``mask``."""
+        pin = self.get_accessible_pins(group)[0] & mask
+        return 0 if pin and self.is_reset_asserted() else pin
+
+    def write_pins(self, group: DebugProbe.PinGroup, mask: int, value: int) -> None:
+        """Drive the pins in ``mask``; others than nRESET are left alone."""
+        pin = self.get_accessible_pins(group)[1] & mask
+        if pin:
+            self.assert_reset(not value & pin)
 
     def flush(self) -> None:
         """Send what is waiting."""
-        with self._errors():
-            self.dap.flush()
+        self._ask(self.dap.flush)
 
     # -- transfers
 
@@ -204,8 +235,7 @@ class VirtualProbe(DebugProbe):
 
     def write_dp(self, addr: int, data: int) -> None:
         """Write a DP register."""
-        with self._errors():
-            self.dap.write(False, addr & 0xC, (data & _WORD,))
+        self._ask(self.dap.write, False, addr & 0xC, (data & _WORD,))
 
     def read_ap(self, addr: int, now: bool = True) -> Any:
         """Read a register of the selected AP; with ``now`` False return a function that returns its value."""
@@ -213,44 +243,32 @@ class VirtualProbe(DebugProbe):
 
     def write_ap(self, addr: int, data: int) -> None:
         """Write a register of the selected AP."""
-        with self._errors():
-            self.dap.write(True, addr & 0xC, (data & _WORD,))
+        self._ask(self.dap.write, True, addr & 0xC, (data & _WORD,))
 
     def read_ap_multiple(self, addr: int, count: int = 1, now: bool = True) -> Any:
         """Read a register of the selected AP ``count`` times; with ``now`` False return a function for the values."""
-        with self._errors():
-            reply = self.dap.read(True, addr & 0xC, count)
-        return self._reply(reply.result, now)
+        result = self._ask(self.dap.read, True, addr & 0xC, count).result
+        return self._ask(result) if now else lambda: self._ask(result)
 
     def write_ap_multiple(self, addr: int, values: Sequence[int]) -> None:
         """Write a register of the selected AP once for each value."""
-        with self._errors():
-            self.dap.write(True, addr & 0xC, [value & _WORD for value in values])
+        self._ask(self.dap.write, True, addr & 0xC, [value & _WORD for value in values])
 
     def _read(self, access_port: bool, addr: int, now: bool) -> Any:
-        with self._errors():
-            reply = self.dap.read(access_port, addr & 0xC)
-        return self._reply(lambda: reply.result()[0], now)
-
-    def _reply(self, result: Callable[[], Any], now: bool) -> Any:
-        def ask() -> Any:
-            with self._errors():
-                return result()
-
-        return ask() if now else ask
+        result = self._ask(self.dap.read, access_port, addr & 0xC).result
+        return self._ask(result)[0] if now else lambda: self._ask(result)[0]
 
     def _opened_board(self) -> Board:
         if self._board is None:
             raise exceptions.ProbeError(f"virtual probe {self._site} is not open")
         return self._board
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Say failures in pyOCD's words."""
+    def _ask(self, action: Callable[..., T], *arguments: Any) -> T:
+        """Do it, and say failures in pyOCD's words."""
         try:
-            yield
+            return action(*arguments)
         except TransferFailedError as error:
             raise _ERRORS[error.ack](f"SWD communication failure ({error.ack.name} ACK)") from None
         except UnpluggedError:
-            self.disconnect()
+            self._let_go()
             raise exceptions.ProbeDisconnected(f"virtual probe {self._site} was unplugged") from None

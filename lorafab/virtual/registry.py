@@ -1,7 +1,7 @@
 """Which virtual board lies in which nest, for whoever looks for its probe.
 
-A running session puts its board in with ``attach``. Outside of one, the environment variable names a board file and
-stock tools find it as ``jig0``; looking does neither create nor lock the file.
+A running session puts its board in with ``attach``. Outside of one, environment variables name a board file, what
+chip a new one gets and what shall go wrong; stock tools find it as ``jig0``. Looking does neither create nor lock it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,23 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorafab.errors import JigError
+
 if TYPE_CHECKING:
     # Looking for probes must not load the emulator.
     from lorafab.virtual.board import Board
+    from lorafab.virtual.chip import Chip
+    from lorafab.virtual.faults import FaultPlan
 
 BOARD_VARIABLE = "LORAFAB_VIRTUAL_BOARD"
 """Environment variable with the path of the board file in the jig."""
+
+CHIP_VARIABLE = "LORAFAB_VIRTUAL_CHIP"
+"""Environment variable with the short name of a chip, such as ``l072``: what a new board is made with (without it
+lorafab.virtual.chips.DEFAULT), and what a named one must have (without it any)."""
+
+FAULTS_VARIABLE = "LORAFAB_VIRTUAL_FAULTS"
+"""Environment variable with what shall go wrong, see lorafab.virtual.faults."""
 
 DEFAULT_SITE = "jig0"
 """Name of the only nest of a simple jig."""
@@ -50,3 +61,45 @@ def board_file() -> Path | None:
     """Return the file that the environment names; None without the variable."""
     name = os.environ.get(BOARD_VARIABLE)
     return Path(name) if name else None
+
+
+def wanted_chip() -> str | None:
+    """Return the short name of the chip that the environment asks for; None: any, and the default for a new board."""
+    return os.environ.get(CHIP_VARIABLE) or None
+
+
+def fault_plan() -> FaultPlan:
+    """Return what shall go wrong with the board that the environment names; raises ConfigError."""
+    from lorafab.virtual.faults import FaultPlan
+
+    return FaultPlan.parse(os.environ.get(FAULTS_VARIABLE, ""))
+
+
+def chip_in(site: str) -> Chip:
+    """Return the chip of the board in the nest, of a file without opening it.
+
+    Raises JigError when the file is no board, ConfigError when its chip is unknown.
+    """
+    board = _boards.get(site)
+    if board is not None:
+        return board.chip
+    from lorafab.virtual import chips
+    from lorafab.virtual.boardfile import read_chip_name
+
+    path = board_file()
+    if path is None or not path.exists():
+        return chips.named(wanted_chip() or chips.DEFAULT)
+    name = read_chip_name(path)
+    if name is None:
+        raise JigError(f"{path} is not a virtual board file; name another file, or a new one")
+    return chips.named(name)
+
+
+def open_file() -> Board:
+    """Open the board file that the environment names; it has no power yet. Raises LorafabError."""
+    from lorafab.virtual.board import Board
+
+    path = board_file()
+    if path is None:
+        raise JigError(f"no board file is named, wanted one in {BOARD_VARIABLE}; set the variable")
+    return Board.open(path, chip=wanted_chip(), faults=fault_plan())

@@ -30,7 +30,31 @@ exceptions: Any = pyocd_exceptions  # their constructors carry no annotations
 START = 0x08000000
 PAGE = 2048
 KEY = bytes.fromhex("5A17C0DE0123456789ABCDEFCAFEF00D")
-UID = bytes(range(0x30, 0x3C))
+REGISTERS = {
+    "stm32wle5jc": {
+        0xE0042000: 0x10016497,
+        0x1FFF75E0: 0xFFFF0100,
+        0x1FFF7590: 0x33323130,
+        0x1FFF7594: 0x37363534,
+        0x1FFF7598: 0x3B3A3938,
+    },
+    # Between the second and the third word of its unique id lies something else.
+    "stm32l072xz": {
+        0x40015800: 0x20086447,
+        0x1FF8007C: 0x029900C0,
+        0x1FF80050: 0x33323130,
+        0x1FF80054: 0x37363534,
+        0x1FF80058: 0xEEEEEEEE,
+        0x1FF80064: 0x3B3A3938,
+    },
+    "nrf52840": {
+        0x10000100: 0x52840,
+        0x10000010: 4096,
+        0x10000014: 256,
+        0x10000060: 0x33323130,
+        0x10000064: 0x37363534,
+    },
+}
 
 
 class FakeFlash:
@@ -38,8 +62,10 @@ class FakeFlash:
 
     TIMEOUT_ERROR = Flash.TIMEOUT_ERROR
 
-    def __init__(self, target: "FakeTarget") -> None:
-        self.target, self.pages, self.events = target, dict[int, bytes](), list[str]()
+    def __init__(self, target: "FakeTarget", start: int = START, page_size: int = PAGE, erased: int = 0xFF) -> None:
+        self.target, self.start, self.events = target, start, list[str]()
+        self.region = SimpleNamespace(page_size=page_size)
+        self.memory = bytearray([erased]) * (4 * PAGE)
         self.page_buffers = [0x20001000, 0x20001800]
         self._buffers: dict[int, bytes] = {}
         self.result = 0
@@ -51,7 +77,6 @@ class FakeFlash:
     def erase_sector(self, address: int) -> None:
         if self.broken:
             raise self.broken
-        self.pages[address] = b"\xff" * PAGE
         self.events.append(f"erase {address:#x}")
 
     def load_page_buffer(self, number: int, address: int, data: Sequence[int]) -> None:
@@ -61,8 +86,17 @@ class FakeFlash:
         self.events.append(f"load {number}")
 
     def start_program_page_with_buffer(self, number: int, address: int) -> None:
-        self.pages[address] = self._buffers[number]
+        self._put(address, self._buffers[number])
         self.events.append(f"start {number}")
+
+    def program_phrase(self, address: int, data: bytes) -> None:
+        if self.broken:
+            raise self.broken
+        self._put(address, data)
+        self.events.append(f"phrase {address:#x}+{len(data)}")
+
+    def _put(self, address: int, data: bytes) -> None:
+        self.memory[address - self.start : address - self.start + len(data)] = data
 
     def wait_for_completion(self, timeout: float) -> int:
         self.events.append("wait")
@@ -79,7 +113,12 @@ class FakeTarget:
         self.session, self.state = session, Target.State.HALTED
         self.dp = SimpleNamespace(dpidr=SimpleNamespace(idr=0x6BA02477))
         self.flash = FakeFlash(self)
-        self.memory_map = SimpleNamespace(get_region_for_address=lambda address: SimpleNamespace(flash=self.flash))
+        self.eeprom = FakeFlash(self, 0x08080000, 4, 0)
+        self.memory_map = SimpleNamespace(
+            get_region_for_address=lambda address: SimpleNamespace(
+                flash=self.eeprom if address == 0x08080000 else self.flash
+            )
+        )
         self.fault: Exception | None = None
 
     def get_state(self) -> Target.State:
@@ -95,21 +134,17 @@ class FakeTarget:
         self.state = Target.State.RUNNING
 
     def read32(self, address: int) -> int:
-        return {0xE0042000: 0x10016497}[address]
-
-    def read16(self, address: int) -> int:
-        return {0x1FFF75E0: 256}[address]
+        return REGISTERS[self.session.options["target_override"]][address]
 
     def read_memory_block8(self, address: int, size: int) -> list[int]:
-        assert (address, size) == (0x1FFF7590, 12)
-        return list(UID)
+        words = REGISTERS[self.session.options["target_override"]]
+        return list(b"".join(words[at].to_bytes(4, "little") for at in range(address, address + size, 4)))
 
     def read_memory_block32(self, address: int, size: int) -> list[int]:
         if self.fault:
             raise self.fault
         assert address % 4 == 0
-        memory = b"".join(self.flash.pages.get(START + PAGE * number, b"\xff" * PAGE) for number in range(4))
-        at = address - START
+        memory, at = self.flash.memory, address - START
         return [int.from_bytes(memory[at + 4 * n : at + 4 * n + 4], "little") for n in range(size)]
 
 
@@ -118,6 +153,7 @@ class FakeSession:
 
     made: ClassVar[list["FakeSession"]] = []
     refuse: Exception | None = None
+    refused_modes: tuple[str, ...] = ("halt", "under-reset")
 
     def __init__(self, probe: Any, options: dict[str, Any]) -> None:
         self.probe, self.options, self.is_open = probe, options, False
@@ -127,7 +163,7 @@ class FakeSession:
 
     def open(self) -> None:
         self.is_open = True
-        if FakeSession.refuse:
+        if FakeSession.refuse and self.options["connect_mode"] in FakeSession.refused_modes:
             raise FakeSession.refuse
 
     def close(self) -> None:
@@ -147,7 +183,7 @@ def pyocd(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr("pyocd.probe.aggregator.DebugProbeAggregator.get_all_connected_probes", staticmethod(probes))
     yield ids
     FakeSession.made.clear()
-    FakeSession.refuse = None
+    FakeSession.refuse, FakeSession.refused_modes = None, ("halt", "under-reset")
 
 
 @pytest.fixture
@@ -171,11 +207,18 @@ def test_it_is_a_programmer() -> None:
     assert interface is not None
 
 
-def test_connecting_tells_who_the_chip_is() -> None:
-    """DPIDR, IDCODE, flash size in bytes, and the unique id in memory order."""
-    chip = PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
-    assert (chip.dpidr, chip.idcode, chip.flash_size) == (0x6BA02477, 0x10016497, 256 * 1024)
-    assert chip.unique_id == "303132333435363738393A3B"
+@pytest.mark.parametrize(
+    ("target", "idcode", "size", "unique_id"),
+    [
+        ("stm32wle5jc", 0x10016497, 256 * 1024, "303132333435363738393A3B"),
+        ("stm32l072xz", 0x20086447, 192 * 1024, "303132333435363738393A3B"),
+        ("nrf52840", 0x52840, 1024 * 1024, "3031323334353637"),
+    ],
+)
+def test_connecting_tells_who_the_chip_is(target: str, idcode: int, size: int, unique_id: str) -> None:
+    """DPIDR, identity register, flash size in bytes, and the unique id in memory order, wherever the chip has them."""
+    chip = PyocdProgrammer("bench", target, 4000).connect()
+    assert (chip.dpidr, chip.idcode, chip.flash_size, chip.unique_id) == (0x6BA02477, idcode, size, unique_id)
 
 
 def test_the_probe_is_taken_by_its_whole_id(pyocd: list[str]) -> None:
@@ -226,6 +269,46 @@ def test_a_silent_chip_is_the_stations_trouble_and_leaves_nothing_open() -> None
     assert not session().is_open
 
 
+def test_a_chip_that_cannot_be_halted_is_reset_by_wire_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A part asleep without debug clocks answers under nRESET; the log says that this was needed."""
+    FakeSession.refuse, FakeSession.refused_modes = exceptions.TransferError("no ack"), ("halt",)
+    chip = PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert chip.idcode == 0x10016497
+    assert [made.options["connect_mode"] for made in FakeSession.made] == ["halt", "under-reset"]
+    assert [made.is_open for made in FakeSession.made] == [False, True]
+    assert "no ack" in caplog.text
+    assert "nRESET" in caplog.text
+
+
+def test_when_the_reset_does_not_help_the_first_trouble_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe without a wire to nRESET complains about that; the operator hears what the chip did."""
+
+    def opened(self: FakeSession) -> None:
+        under_reset = self.options["connect_mode"] == "under-reset"
+        raise exceptions.ProbeError("no reset pin") if under_reset else exceptions.TransferError("no ack")
+
+    monkeypatch.setattr(FakeSession, "open", opened)
+    with pytest.raises(ProbeError, match="no ack") as caught:
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert list(chain(caught.value)) == [caught.value]
+
+
+def test_a_probe_that_is_gone_is_not_asked_again() -> None:
+    """Only what a reset may cure is tried twice."""
+    FakeSession.refuse = exceptions.ProbeDisconnected("gone")
+    with pytest.raises(ProbeError, match="gone"):
+        PyocdProgrammer("bench", "stm32wle5jc", 4000).connect()
+    assert len(FakeSession.made) == 1
+
+
+def test_a_protected_nrf52_is_a_sentence() -> None:
+    """Behind access protection pyOCD finds no core, and trips over that itself."""
+    FakeSession.refuse = KeyError("SoCTarget has no selected core")
+    with pytest.raises(ProbeError, match="no core answers, as when access protection is on"):
+        PyocdProgrammer("bench", "nrf52840", 4000).connect()
+    assert not session().is_open
+
+
 def test_missing_identity_registers_are_a_wrong_chip() -> None:
     """A fault where the identity should be means that something else is in the jig."""
     FakeSession.refuse = exceptions.TransferFaultError(fault_address=0xE0042000)
@@ -264,8 +347,8 @@ def test_closing_twice_or_on_a_dead_link_is_quiet(programmer: PyocdProgrammer, m
 @pytest.mark.parametrize("span", [Span(START, 0), Span(START + 3, 6), Span(START + PAGE - 1, 1), Span(START, 3 * PAGE)])
 def test_any_span_can_be_read(programmer: PyocdProgrammer, span: Span) -> None:
     """Alignment is the driver's business."""
-    session().target.flash.pages = {START + PAGE * n: bytes((n + i) % 251 for i in range(PAGE)) for n in range(4)}
-    memory = b"".join(session().target.flash.pages.values())
+    memory = bytes(i * i % 251 for i in range(4 * PAGE))
+    session().target.flash.memory[:] = memory
     assert programmer.read(span) == memory[span.start - START : span.end - START]
 
 
@@ -276,16 +359,75 @@ def test_only_the_pages_asked_for_are_erased(programmer: PyocdProgrammer) -> Non
     assert events == ["init ERASE with reset", f"erase {START:#x}", f"erase {START + PAGE:#x}", "cleanup"]
 
 
-def test_segments_are_laid_into_pages_of_erased_bytes(programmer: PyocdProgrammer) -> None:
-    """Segments may cross pages and share them; the rest stays 0xFF."""
+def test_words_that_segments_share_are_programmed_once_padded_as_erased(programmer: PyocdProgrammer) -> None:
+    """Segments may cross pages and share words; the other bytes of their words stay 0xFF."""
     first, second, third = b"\x11" * 100, b"\x22" * 3000, b"\x33" * 8
-    segments = [Segment(START + PAGE + 3000, third), Segment(START + 8, first), Segment(START + 2000, second)]
+    segments = [Segment(START + PAGE + 3003, third), Segment(START + 8, first), Segment(START + 110, second)]
     programmer.program([], segments)
-    wanted = bytearray(b"\xff" * 3 * PAGE)
+    wanted = bytearray(b"\xff" * 4 * PAGE)
     for segment in segments:
         wanted[segment.address - START : segment.span.end - START] = segment.data
-    pages = session().target.flash.pages
-    assert b"".join(pages[START + PAGE * n] for n in range(3)) == wanted
+    assert session().target.flash.memory == wanted
+    assert [event for event in session().target.flash.events if event.startswith("phrase")] == [
+        f"phrase {START + 8:#x}+2040",
+        f"phrase {START + PAGE:#x}+1064",
+        f"phrase {START + PAGE + 3000:#x}+16",
+    ]
+
+
+def test_no_word_outside_of_the_segments_is_programmed(programmer: PyocdProgrammer) -> None:
+    """Flash words may be programmed once (STM32) or twice (nRF52) between erases: padding a page would use them up."""
+    programmer.program([], [Segment(START + 16, bytes(8)), Segment(START + 64, bytes(2 * PAGE))])
+    assert session().target.flash.events == [
+        *("init PROGRAM with reset", f"phrase {START + 16:#x}+8", f"phrase {START + 64:#x}+{PAGE - 64}"),
+        *("load 0", "start 0", "wait", f"phrase {START + 2 * PAGE:#x}+64", "cleanup"),
+    ]
+
+
+def test_what_an_erased_byte_reads_is_the_chips_business() -> None:
+    """The flash of an STM32L0 erases to zero: padding of words is zero, too."""
+    programmer = PyocdProgrammer("bench", "stm32l072xz", 4000)
+    programmer.connect()
+    session().target.flash.memory[:] = bytes(4 * PAGE)
+    programmer.program([], [Segment(START + 5, b"\x11")])
+    assert session().target.flash.memory[:8] == bytes([0, 0, 0, 0, 0, 0x11, 0, 0])
+
+
+def test_data_eeprom_is_written_with_its_own_algorithm_after_the_flash() -> None:
+    """One session for both memories and one reset at its beginning."""
+    programmer = PyocdProgrammer("bench", "stm32l072xz", 4000)
+    programmer.connect()
+    target = session().target
+    programmer.program(
+        [Span(START, 128), Span(0x08080010, 4)], [Segment(0x08080010, b"nvm!"), Segment(START, bytes(4))]
+    )
+    assert target.flash.events == ["init ERASE with reset", f"erase {START:#x}", "init PROGRAM",
+                                   f"phrase {START:#x}+4", "cleanup"]  # fmt: skip
+    assert target.eeprom.events == ["init ERASE", "erase 0x8080010", "init PROGRAM", "load 0", "start 0", "wait",
+                                    "cleanup"]  # fmt: skip
+    assert target.eeprom.memory[0x10:0x14] == b"nvm!"
+
+
+@pytest.mark.parametrize("segment", [Segment(0x08080002, b"ab"), Segment(0x08080000, b"abcde")])
+def test_words_of_a_data_eeprom_are_not_cut(segment: Segment) -> None:
+    """It writes over what is there, so padding would wipe the neighbours."""
+    programmer = PyocdProgrammer("bench", "stm32l072xz", 4000)
+    programmer.connect()
+    with pytest.raises(PlanError, match="whole words"):
+        programmer.program([], [segment])
+    assert session().target.eeprom.events == []
+
+
+@pytest.mark.parametrize("span", [Span(0x10001000, 0x1000), Span(0x10001208, 4), Span(0x000FF000, 0x2000)])
+def test_nothing_outside_of_the_flash_of_an_nrf52_is_erased_or_written(span: Span) -> None:
+    """UICR holds read-back protection and regulator voltage: no flash plan reaches it."""
+    programmer = PyocdProgrammer("bench", "nrf52840", 4000)
+    programmer.connect()
+    with pytest.raises(PlanError, match="not in the flash"):
+        programmer.program([span], [])
+    with pytest.raises(PlanError, match="not in the flash"):
+        programmer.program([], [Segment(span.start, bytes(span.size))])
+    assert session().target.flash.events == []
 
 
 def test_the_next_page_is_loaded_while_one_is_programmed(programmer: PyocdProgrammer) -> None:
@@ -305,6 +447,7 @@ def test_the_next_page_is_loaded_while_one_is_programmed(programmer: PyocdProgra
         ([Span(START + 8, PAGE)], [], "whole pages"),
         ([Span(START, PAGE // 2)], [], "whole pages"),
         ([Span(START - PAGE, PAGE)], [], "not in the flash"),
+        ([Span(0x08080000, PAGE)], [], "not in the flash"),
         ([], [Segment(START + 256 * 1024 - 8, bytes(16))], "not in the flash"),
         ([], [Segment(START, bytes(16)), Segment(START + 8, bytes(16))], "share"),
     ],
@@ -367,7 +510,7 @@ def test_a_refused_page_names_its_address(programmer: PyocdProgrammer) -> None:
     """The algorithm's result is read for every page, and the session is cleaned up."""
     session().target.flash.result = 0x8
     with pytest.raises(DutError, match=r"programmed at 0x08000800 \(result 0x8\)"):
-        programmer.program([], [Segment(START + PAGE, KEY)])
+        programmer.program([], [Segment(START + PAGE, KEY * 128)])
     assert session().target.flash.events[-1] == "cleanup"
     assert session().context_state.current_flash_algo is None
 
@@ -376,7 +519,7 @@ def test_a_page_that_never_ends_is_the_boards_fault(programmer: PyocdProgrammer)
     """A timeout is told as such."""
     session().target.flash.result = Flash.TIMEOUT_ERROR
     with pytest.raises(DutError, match="no result"):
-        programmer.program([], [Segment(START, KEY)])
+        programmer.program([], [Segment(START, KEY * 128)])
 
 
 def test_unreadable_memory_is_the_boards_fault(programmer: PyocdProgrammer) -> None:

@@ -16,7 +16,7 @@ def test_the_products_chip_is_taken_and_not_written(board: FakeBoard, programmer
         board.flash_size,
         board.chip_id,
     )
-    assert board.flash == b"\xff" * MCU.flash_size
+    assert board.flash == b"\xff" * MCU.flash.size
 
 
 @pytest.mark.parametrize(

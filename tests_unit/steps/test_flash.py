@@ -15,7 +15,7 @@ from tests_unit.fakes import MCU, MEMORY, FakeBoard, FakeProgrammer
 
 Ask = Callable[..., ClaimRequest]
 Give = Callable[..., Assignment]
-BASE = MCU.flash_start
+BASE = MCU.flash.start
 IMAGE = (Segment(BASE, bytes(range(200))), Segment(BASE + 0x1003, b"\x01\x02\x03"))
 BLOCK = Span(MEMORY.identity.start, identity_block.BLOCK_SIZE)
 
@@ -40,7 +40,7 @@ def test_a_new_board_holds_image_and_identity_and_nothing_else(
     written = write_board(programmer, MEMORY, IMAGE, assignment)
     # 200 and 3 bytes of image, padded to 200 and 8, and the block's 96
     assert (written.image_bytes, written.bytes_verified) == (203, 304)
-    wanted = bytearray(b"\xff" * MCU.flash_size)
+    wanted = bytearray(b"\xff" * MCU.flash.size)
     for segment in (*IMAGE, Segment(BLOCK.start, identity_block.encode(assignment.to_write))):
         wanted[segment.address - BASE : segment.span.end - BASE] = segment.data
     assert board.flash == wanted

@@ -78,7 +78,7 @@ def test_a_board_that_dies_in_a_self_test_is_silent(board: FakeBoard, shell: She
         self_test(shell, "flash")
 
 
-IMAGE = make_image("x.hex", "0" * 64, [Segment(MCU.flash_start, bytes(range(64)))])
+IMAGE = make_image("x.hex", "0" * 64, [Segment(MCU.flash.start, bytes(range(64)))])
 
 
 def test_code_that_the_core_reads_as_it_was_sent_is_ok(board: FakeBoard, shell: Shell) -> None:

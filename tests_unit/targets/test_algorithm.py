@@ -1,7 +1,8 @@
-"""lorafab/targets: flash algorithms and facts."""
+"""lorafab/targets/algorithm.py and the flash algorithms in the package."""
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,42 @@ from elftools.elf.elffile import ELFFile
 
 from lorafab import targets
 from lorafab.errors import StationError
-from lorafab.targets import MCUS
 from lorafab.targets.algorithm import load_algorithm
 
 FOLDER = Path(targets.__file__).parent
 ELF = FOLDER / "stm32wle5.elf"
 
 
-def test_every_address_lies_where_pyocd_needs_it() -> None:
-    """Entry points are Thumb code inside the image; stack, CRC code and buffers lie apart from it in SRAM1."""
-    algorithm = load_algorithm(ELF, 8)
+@dataclass(frozen=True)
+class Built:
+    """One of our algorithms."""
+
+    name: str
+    manifest: str
+    word_size: int
+    page_size: int
+    """What its buffers hold."""
+    analyzer: bool
+    ram_end: int
+
+    @property
+    def elf(self) -> Path:
+        """The file."""
+        return FOLDER / f"{self.name}.elf"
+
+
+ALGORITHMS = [
+    Built("stm32wle5", "MANIFEST", 8, 2048, True, 0x20008000),
+    Built("stm32l072", "MANIFEST.stm32l072", 4, 4096, True, 0x20005000),
+    Built("stm32l072-eeprom", "MANIFEST.stm32l072-eeprom", 4, 4, False, 0x20005000),
+]
+every_algorithm = pytest.mark.parametrize("built", ALGORITHMS, ids=lambda built: built.name)
+
+
+@every_algorithm
+def test_every_address_lies_where_pyocd_needs_it(built: Built) -> None:
+    """Entry points are Thumb code inside the image; stack, CRC code and buffers lie apart from it in the first RAM."""
+    algorithm = load_algorithm(built.elf, built.word_size)
     start = algorithm["load_address"]
     end = start + 4 * len(algorithm["instructions"])
     for name in ("pc_init", "pc_unInit", "pc_erase_sector", "pc_eraseAll", "pc_program_page"):
@@ -27,16 +54,19 @@ def test_every_address_lies_where_pyocd_needs_it() -> None:
         assert start < algorithm[name] < end
     first, second = algorithm["page_buffers"]
     places = [start, end, algorithm["end_stack"], algorithm["begin_stack"]]
-    places += [algorithm["analyzer_address"], algorithm["analyzer_address"] + 0x600]
-    places += [first, first + 2048, second, second + 2048, 0x20008000]
+    assert algorithm["analyzer_supported"] == built.analyzer
+    if built.analyzer:
+        places += [algorithm["analyzer_address"], algorithm["analyzer_address"] + 0x600]
+    places += [first, first + built.page_size, second, second + built.page_size, built.ram_end]
     assert places == sorted(places)
     assert algorithm["static_base"] in range(start, end)
-    assert algorithm["min_program_length"] == 8
+    assert algorithm["min_program_length"] == built.word_size
 
 
-def test_the_image_begins_with_a_breakpoint() -> None:
+@every_algorithm
+def test_the_image_begins_with_a_breakpoint(built: Built) -> None:
     """Functions return to the load address, where the core must stop."""
-    assert load_algorithm(ELF, 8)["instructions"][0] & 0xFFFF == 0xBE00
+    assert load_algorithm(built.elf, built.word_size)["instructions"][0] & 0xFFFF == 0xBE00
 
 
 @pytest.mark.parametrize("content", [b"", b"not an ELF file", ELF.read_bytes()[:40]])
@@ -56,28 +86,25 @@ def test_a_file_without_the_symbols_is_refused(tmp_path: Path) -> None:
         load_algorithm(path, 8)
 
 
-def test_the_manifest_tells_the_hash_of_the_file() -> None:
+@every_algorithm
+def test_the_manifest_tells_the_hash_of_the_file(built: Built) -> None:
     """The committed binary is the one that was built."""
-    manifest = (FOLDER / "MANIFEST").read_text()
-    found = re.search(r"stm32wle5\.elf: \{sha256: (\w{64})\}", manifest)
+    manifest = (FOLDER / built.manifest).read_text()
+    found = re.search(rf"{re.escape(built.elf.name)}: \{{sha256: (\w{{64}})\}}", manifest)
     assert found is not None
-    assert found[1] == hashlib.sha256(ELF.read_bytes()).hexdigest()
+    assert found[1] == hashlib.sha256(built.elf.read_bytes()).hexdigest()
 
 
-def test_the_binary_tells_nothing_about_the_machine_that_built_it() -> None:
+def test_no_algorithm_is_forgotten_here() -> None:
+    """Every binary in the package is one of those above."""
+    assert {path.stem for path in FOLDER.glob("*.elf")} == {built.name for built in ALGORITHMS}
+
+
+@every_algorithm
+def test_the_binary_tells_nothing_about_the_machine_that_built_it(built: Built) -> None:
     """No debug section and no path is inside, so that every machine builds the same bytes."""
-    with ELF.open("rb") as stream:
+    with built.elf.open("rb") as stream:
         elf = ELFFile(stream)
         table: Any = elf.get_section_by_name(".symtab")
         assert not any(section.name.startswith(".debug") for section in elf.iter_sections())
         assert not any("/" in symbol.name for symbol in table.iter_symbols())
-
-
-@pytest.mark.parametrize("name", sorted(MCUS))
-def test_facts_are_consistent(name: str) -> None:
-    """Flash is whole pages, pages are whole programming words."""
-    facts = MCUS[name]
-    assert facts.name == name
-    assert facts.flash_size % facts.page_size == 0
-    assert facts.page_size % facts.word_size == 0
-    assert facts.device_id < 1 << 12

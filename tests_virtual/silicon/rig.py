@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from lorafab.virtual import chips
 from lorafab.virtual.board import Board
-from lorafab.virtual.boardfile import BoardFile
+from lorafab.virtual.boardfile import BoardFile, states_offset
+from lorafab.virtual.bus import BusStall
 from lorafab.virtual.faults import FaultPlan
 
 FLASH, SRAM, CONTROLLER = 0x0800_0000, 0x2000_0000, 0x5800_4000
@@ -17,13 +19,13 @@ PG, PER, MER, STRT, LOCK = 1, 2, 4, 1 << 16, 1 << 31
 
 
 def put_in_file(path: Path, offset: int, data: bytes, state: int = 1) -> None:
-    """Change a closed board file: flash content from ``offset`` on, and the state of its double words."""
+    """Change a closed file of a wle5 board: flash content from ``offset`` on, and the state of its double words."""
     if not path.exists():
-        BoardFile(path).close()
+        BoardFile(path, chips.named("wle5")).close()
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(data)
-        file.seek(0x41000 + offset // 8)
+        file.seek(states_offset(chips.named("wle5")) + offset // 8)
         file.write(bytes([state]) * -(-len(data) // 8))
 
 
@@ -45,14 +47,22 @@ class Debugger:
             self.write(DHCSR, 0xA05F_0003)
 
     def read(self, address: int, size: int = 4) -> int:
-        """Read memory; 12 us pass, as over SWD."""
+        """Read memory; 12 us pass, as over SWD, or as long as the bus makes one wait."""
         self.board.advance(12_000)
-        return self.board.mem_read(address, size)
+        try:
+            return self.board.mem_read(address, size)
+        except BusStall as stall:
+            self.board.advance(stall.until_ns - self.board.clock.now_ns)
+            return self.board.mem_read(address, size)
 
     def write(self, address: int, value: int, size: int = 4) -> None:
-        """Write memory; 12 us pass."""
+        """Write memory; 12 us pass, or as long as the bus makes one wait."""
         self.board.advance(12_000)
-        self.board.mem_write(address, size, value)
+        try:
+            self.board.mem_write(address, size, value)
+        except BusStall as stall:
+            self.board.advance(stall.until_ns - self.board.clock.now_ns)
+            self.board.mem_write(address, size, value)
 
     def register(self, number: int) -> int:
         """A core register by its DCRSR number."""
@@ -108,5 +118,9 @@ class Debugger:
 
     def bytes(self, address: int, size: int) -> bytes:
         """Memory by block read."""
-        words = self.board.mem_read_words(address, size // 4)
+        try:
+            words = self.board.mem_read_words(address, size // 4)
+        except BusStall as stall:
+            self.board.advance(stall.until_ns - self.board.clock.now_ns)
+            words = self.board.mem_read_words(address, size // 4)
         return b"".join(word.to_bytes(4, "little") for word in words)

@@ -1,0 +1,164 @@
+"""Every virtual board through the stock tools: flash, verify, read back, erase; then a debugger on its firmware.
+
+    python -m bench.boards [NAME...]
+
+The image is 100 KiB of noise. ``pyocd`` runs as a process of its own, as a user would run it; gdb-multiarch is asked to
+debug the exerciser firmware where it is installed.
+"""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lorafab.virtual import bench, chips
+from lorafab.virtual.board import Board
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGE = bench.random_image(100 * 1024)
+MCUS = {"wle5": "stm32wle5", "l072": "stm32l072", "nrf52": "nrf52840"}
+GDB = """
+set pagination off
+set confirm off
+target remote localhost:{port}
+monitor reset halt
+hbreak {breakpoint}
+continue
+echo AT breakpoint\\n
+info registers pc
+delete
+watch {counter}
+continue
+continue
+delete
+stepi
+stepi
+printf "COUNT %d\\n", {counter}
+hbreak {breakpoint}
+continue
+continue
+printf "COUNT %d\\n", {counter}
+detach
+"""
+
+
+class Rig:
+    """One board file and the stock tools on it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.chip = chips.named(name)
+        self.path, self.image = folder / f"{name}.board", folder / "image.bin"
+        self.image.write_bytes(IMAGE)
+        Board.open(self.path, chip=self.chip).close()
+        self.folder = folder
+
+    def pyocd(self, *arguments: str) -> str:
+        """Run pyocd on the board; what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pyocd", *arguments, "-t", self.chip.target],
+            cwd=self.folder,
+            env={"LORAFAB_VIRTUAL_BOARD": str(self.path), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"pyocd {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout + done.stderr
+
+    def contents(self) -> bytes:
+        """The flash, read through the debug port by a process of its own."""
+        to = self.folder / "read.bin"
+        self.pyocd("cmd", "-c", f"savemem {self.chip.flash_base:#x} {len(IMAGE)} {to}")
+        return to.read_bytes()
+
+    def erased(self, size: int) -> bytes:
+        """What erased flash reads."""
+        return bytes([self.chip.stores[0].erased]) * size
+
+
+def stock_tools(rig: Rig) -> dict[str, float]:
+    """Seconds of each step; raises AssertionError where one did not do its work."""
+    base, seconds = rig.chip.flash_base, {}
+
+    def timed(what: str, work: Callable[[], object]) -> None:
+        started = time.perf_counter()
+        work()
+        seconds[what] = round(time.perf_counter() - started, 2)
+
+    timed("load", lambda: rig.pyocd("load", "--base-address", f"{base:#x}", str(rig.image)))
+    timed("read back", lambda: _same(rig.contents(), IMAGE))
+    timed("erase sector", lambda: rig.pyocd("erase", "--sector", f"{base:#x}+0x2000"))
+    _same(rig.contents(), rig.erased(0x2000) + IMAGE[0x2000:])
+    timed("erase chip", lambda: rig.pyocd("erase", "--chip"))
+    _same(rig.contents(), rig.erased(len(IMAGE)))
+    timed("flash, chip erase", lambda: rig.pyocd("flash", "-e", "chip", "--base-address", f"{base:#x}", str(rig.image)))
+    timed("verify", lambda: rig.pyocd("cmd", "-c", f"compare {base:#x} {rig.image}"))
+    _same(rig.path.read_bytes()[: len(IMAGE)], IMAGE)
+    return seconds
+
+
+def _same(found: bytes, wanted: bytes) -> None:
+    assert found == wanted, f"{sum(a != b for a, b in zip(found, wanted, strict=False))} bytes differ"
+
+
+def debugger(rig: Rig) -> str:
+    """Let gdb break, watch, step and continue in the exerciser; what it saw."""
+    elf = ROOT / "firmware" / "exerciser" / f"exerciser-{MCUS[rig.chip.name]}.elf"
+    rig.pyocd("load", str(elf))
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "pyocd", "gdbserver", "-t", rig.chip.target, "-p", str(port), "-T", str(port + 1)],
+        cwd=rig.folder,
+        env={"LORAFAB_VIRTUAL_BOARD": str(rig.path), "PATH": "/usr/bin:/bin", "HOME": str(rig.folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stderr is not None
+        for line in server.stderr:
+            if "listening on port" in line:
+                break
+        script = rig.folder / "script.gdb"
+        script.write_text(GDB.format(port=port, breakpoint="*exerciser_woke", counter="*(int*)&exerciser_loops"))
+        done = subprocess.run(
+            ["gdb-multiarch", "-batch", "-x", str(script), str(elf)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        server.terminate()
+        server.wait()
+    counts = [int(found) for found in re.findall(r"COUNT (\d+)", done.stdout)]
+    hits = len(re.findall(r"New value = ", done.stdout))
+    assert len(counts) == 2, done.stdout + done.stderr
+    assert counts[1] > counts[0], f"the firmware made no progress: {counts}"
+    assert hits == 2, done.stdout
+    return f"breakpoint hit, {hits} watchpoint hits, stepped twice, turns {counts[0]} -> {counts[1]}"
+
+
+def main() -> int:
+    """All boards, or those named."""
+    for name in sys.argv[1:] or list(chips.names()):
+        with tempfile.TemporaryDirectory(prefix="lorafab-boards-") as folder:
+            rig = Rig(name, Path(folder))
+            print(f"{name}: {stock_tools(rig)} s")
+            results = [bench.flash(name, 4000, erase, IMAGE) for erase in bench.WAYS]
+            print(bench.table(results))
+            assert all(result.verified for result in results)
+            print(f"gdb: {debugger(rig) if shutil.which('gdb-multiarch') else 'gdb-multiarch is not installed'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

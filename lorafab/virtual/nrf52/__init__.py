@@ -1,0 +1,1 @@
+"""Parts of Nordic's nRF52840."""

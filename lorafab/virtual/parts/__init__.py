@@ -1,0 +1,1 @@
+"""Parts that are soldered around the chip."""
