@@ -19,7 +19,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev
 	$(BIN)/python firmware/build.py --check
 	$(BIN)/pytest -q -p xdist -n auto tests_unit
-	$(BIN)/pytest -q tests_virtual
+	$(BIN)/pytest -q -p xdist -n auto tests_virtual
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest -q -p xdist -n auto -m 'not slow' tests_unit

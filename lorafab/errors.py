@@ -7,6 +7,7 @@
     │   ├── WrongChip
     │   ├── VerifyFailed
     │   ├── MemoryFault
+    │   ├── ReadProtected
     │   ├── FlashRefused
     │   ├── MeasurementFailed
     │   ├── LinkSilent
@@ -81,6 +82,12 @@ class MemoryFault(DutError):
             "power the board off and on and repeat once, then set it aside"
         )
         self.address = address
+
+
+class ReadProtected(DutError):
+    """The whole flash is hidden from the probe."""
+
+    code = "LOCKED"
 
 
 class FlashRefused(DutError):

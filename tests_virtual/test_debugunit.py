@@ -438,3 +438,19 @@ def test_program_cannot_switch_halting_debug_on() -> None:
     rig = bare.Rig(bare.M4, bare.halves(0x4801, 0x4902, 0x6001, STAY, 0xEDF0, 0xE000, 0x0003, 0xA05F))
     rig.advance()
     assert rig.read(DHCSR) & 3 == 0
+
+
+@BOTH
+def test_retired_instructions_show_once(spec: CoreSpec) -> None:
+    """S_RETIRE_ST: something was executed since the last look; reading clears it."""
+    retired = 1 << 24
+    rig = stopped(spec, 0x3401, WFI, STAY)
+    rig.read(DHCSR)
+    assert not rig.read(DHCSR) & retired
+    rig.step()
+    assert rig.read(DHCSR) & retired
+    assert not rig.read(DHCSR) & retired
+    rig.go()
+    assert rig.read(DHCSR) & retired
+    rig.advance()
+    assert not rig.read(DHCSR) & retired, "it sleeps"

@@ -174,9 +174,16 @@ def test_what_happens_at_different_times_is_no_contradiction() -> None:
 def test_an_address_must_be_in_the_flash_of_the_chip(text: str) -> None:
     """A fault that never happens would prove nothing."""
     plan = FaultPlan.parse(text)
-    with pytest.raises(ConfigError, match="is not a number from 0x8000000 to 0x803ffff, the flash of an STM32WLE5JC"):
+    with pytest.raises(ConfigError, match="is not a number from 0x8000000 to 0x803ffff, which an STM32WLE5JC programs"):
         plan.check(chips.named("wle5"))
     FaultPlan.parse("stuck_bit=0x0803FFFF.0=1; power_cut@address:0x08000000").check(chips.named("wle5"))
+
+
+def test_a_data_eeprom_can_be_at_fault_too() -> None:
+    """The STM32L072 has one, and keys in it."""
+    FaultPlan.parse("stuck_bit=0x080817FF.0=1; power_cut@address:0x08080000").check(chips.named("l072"))
+    with pytest.raises(ConfigError, match="from 0x8000000 to 0x802ffff or from 0x8080000 to 0x80817ff"):
+        FaultPlan.parse("stuck_bit=0x08081800.0=1").check(chips.named("l072"))
 
 
 def test_a_chip_may_lack_what_a_fault_concerns() -> None:

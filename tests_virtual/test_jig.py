@@ -206,7 +206,7 @@ def test_a_chip_that_is_not_known_is_refused(put: Open, named: Path, monkeypatch
 def test_faults_that_the_chip_cannot_have_are_refused(put: Open, named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a file is made."""
     monkeypatch.setenv(FAULTS_VARIABLE, "stuck_bit=0x20000000.0=1")
-    with pytest.raises(ConfigError, match="the flash of an STM32WLE5JC"):
+    with pytest.raises(ConfigError, match="which an STM32WLE5JC programs"):
         put()
     assert not named.exists()
 

@@ -169,6 +169,18 @@ def test_pc_match(spec: CoreSpec) -> None:
     assert not rig.halted()
 
 
+@pytest.mark.parametrize("at", [4, 6, 8])
+def test_pc_match_within_an_it_block(at: int) -> None:
+    """Behind the matching instruction, which is executed once."""
+    rig = start(halves(0x2A00, 0xBF02, 0x3501, 0x3510, 0x3520, 0xE7F9))  # cmp r2, #0; ittt eq
+    watch(rig, CODE + at, 1, PC_MATCH)
+    rig.go()
+    assert rig.halted()
+    assert rig.regs(5, 15) == [{4: 0x01, 6: 0x11, 8: 0x31}[at], CODE + at + 2]
+    rig.go()
+    assert rig.regs(5, 15) == [0x31 + {4: 0x01, 6: 0x11, 8: 0x31}[at], CODE + at + 2]
+
+
 def test_overlapping_watchpoints_both_match() -> None:
     """A word and one of its bytes: one halt, two MATCHED flags; a third comparator elsewhere stays quiet."""
     rig = start(loop(4, reads=False, writes=True))

@@ -54,7 +54,7 @@ class PyocdProgrammer:
         self.close()
         failure: LorafabError
         try:
-            return self._guarded(self._connect, _connect_failure)
+            return self._guarded(self._connect, self._why_not_connected)
         except LorafabError as error:
             failure = error
         self.close()
@@ -73,7 +73,7 @@ class PyocdProgrammer:
         """
         pages = self._erase_pages(erase)
         runs = self._runs(segments)
-        self._guarded(lambda: self._program(pages, runs), _failure)
+        self._guarded(lambda: self._program(pages, runs), self._why_not_programmed)
 
     def run(self) -> None:
         """Reset the core and let its firmware run. Raises ProbeError."""
@@ -108,6 +108,32 @@ class PyocdProgrammer:
             flash_size=mcu.read_flash_size(target.read32),
             unique_id=mcu.read_unique_id(lambda span: bytes(target.read_memory_block8(span.start, span.size))),
         )
+
+    def _why_not_connected(self, error: Exception) -> LorafabError:
+        """A debug port of another chip explains all that went wrong behind it."""
+        found = self._debug_port_id()
+        if found in (None, self._mcu.dpidr):
+            return _connect_failure(error)
+        return WrongChip(
+            f"the chip in the jig has debug port id {found:#x}, an {self._mcu.name} has {self._mcu.dpidr:#x}; "
+            "check that this board belongs to this product, then set it aside"
+        )
+
+    def _why_not_programmed(self, error: Exception) -> LorafabError:
+        """The RAM that an algorithm works in never refuses: a fault there is a disturbed transfer, not the board's."""
+        failure = _failure(error)
+        if isinstance(failure, MemoryFault):
+            region = self._session.target.memory_map.get_region_for_address(failure.address)
+            if region is not None and region.is_ram:
+                return _lost(error)
+        return failure
+
+    def _debug_port_id(self) -> int | None:
+        """DPIDR as far as the session got; None when nothing answered."""
+        port = getattr(getattr(self._session, "target", None), "dp", None)
+        identity = getattr(port, "dpidr", None)
+        found: int | None = getattr(identity, "idr", None)
+        return found
 
     def _open_session(self) -> None:
         from pyocd.core import exceptions
@@ -363,6 +389,10 @@ def _failure(error: Exception, near: int = 0) -> LorafabError:
         return FlashRefused(f"the flash could not be programmed{_where(error)}, wanted success; {RESEAT}")
     if isinstance(error, exceptions.FlashFailure):
         return FlashRefused(f"the flash controller does not work{_where(error)}, wanted it to open; {RESEAT}")
+    return _lost(error)
+
+
+def _lost(error: Exception) -> ProbeError:
     return ProbeError(
         f"the connection to the chip was lost ({type(error).__name__}), wanted it to hold; check the probe's cable "
         "and the contact of the needles, then repeat"

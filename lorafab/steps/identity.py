@@ -7,7 +7,7 @@ from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.identity import Eui64, Identity
 from lorafab.domain.identity_block import BLOCK_SIZE, BlockState, IdentityBlock
 from lorafab.domain.memory_map import Span
-from lorafab.errors import ForeignIdentity
+from lorafab.errors import ForeignIdentity, MemoryFault, ReadProtected
 from lorafab.interfaces import Claim, ClaimRequest, Ledger, Programmer, Vault
 from lorafab.steps.memory import read_torn
 
@@ -46,11 +46,24 @@ class Assignment:
 
 
 def read_identity(programmer: Programmer, memory: MemoryMap) -> Found:
-    """Read the identity page. A torn word makes the block damaged, not the board."""
+    """Read the identity page. A torn word makes the block damaged, not the board. Raises ReadProtected."""
     reading = read_torn(programmer, Span(memory.identity.start, BLOCK_SIZE), memory.word_size)
     if reading.torn:
+        if sum(word.size for word in reading.torn) == BLOCK_SIZE:
+            _refuse_protected(programmer, memory)
         return Found(BlockState.DAMAGED, None)
     return Found(identity_block.state(reading.data), identity_block.decode(reading.data))
+
+
+def _refuse_protected(programmer: Programmer, memory: MemoryMap) -> None:
+    """An erase that was cut short spoils one page; where the flash begins cannot be read either, all of it is hidden."""
+    try:
+        programmer.read(Span(memory.flash.start, memory.word_size))
+    except MemoryFault:
+        raise ReadProtected(
+            "the chip's flash cannot be read, as when its read-out protection is on, wanted an open chip; "
+            "set the board aside: opening it erases everything on it"
+        ) from None
 
 
 def assign(

@@ -156,6 +156,7 @@ class Board:
             self.core.await_instruction(planned[0], self.faults.executed)
 
     def _fault_happens(self, action: Action) -> None:
+        self._await_instruction()
         if action is Action.LOCKUP:
             self.core.lock_up()
         elif action is Action.HANG:

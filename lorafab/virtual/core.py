@@ -6,10 +6,10 @@ an exception happen. An instruction counts as one cycle of HCLK, an exception en
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from lorafab.virtual import cpu as regs
-from lorafab.virtual.bus import Bus, BusFault, BusStall
+from lorafab.virtual.accesses import Accesses
+from lorafab.virtual.bus import Bus
 from lorafab.virtual.chip import CoreSpec
 from lorafab.virtual.clock import NS_PER_S, Clock
 from lorafab.virtual.cpu import Cpu, Stop, Why
@@ -33,17 +33,14 @@ from lorafab.virtual.exceptions import (
 )
 from lorafab.virtual.nvic import BUS_FAULT, MEM_MANAGE, NMI, SYSTICK, USAGE_FAULT, Nvic, SysTick
 from lorafab.virtual.scs import SCS_BASE, SystemControl
+from lorafab.virtual.surroundings import Surroundings
 
 DFSR_HALTED, DFSR_BKPT, DFSR_DWTTRAP, DFSR_VCATCH = 1, 2, 4, 8  # Armv7-M ARM, C1.6.1
 VC_CORERESET = 1
 _SLICE, _SLICE_IRQ = 4000, 400
 _MASKED_STEPS, _GOLDEN = 64, 0x9E37_79B1
 _ENTRY_CYCLES, _ENTRY_CYCLES_V6M = 12, 15
-_POLLS = 8  # so many equal reads of one register in a row are a polling loop
-_SYSTICK_CTRL, _SYSTICK_VAL, _CYCCNT = 0xE000_E010, 0xE000_E018, 0xE000_1004
-_TIME_REGISTERS = {_SYSTICK_VAL, _CYCCNT}
-_LOOK_CYCLES, _DENSE_CYCLES, _LOOKS, _LOOK_SHIFT = 8, 1000, 32, 7
-_PPB, _EXECUTE_NEVER = 0xE000_0000, ((0x4000_0000, 0x6000_0000), (0xA000_0000, 1 << 32))  # B3.1
+_EXECUTE_NEVER = ((0x4000_0000, 0x6000_0000), (0xA000_0000, 1 << 32))  # B3.1
 _UNFINISHED = {Why.BAD_WORD, Why.WATCH, Why.WATCH_FETCH, Why.REFUSED, Why.WROTE}
 _FAULTS = {
     Why.INVALID_STATE: (INVSTATE, "branch to {0:#010x} without the Thumb bit"),
@@ -54,65 +51,14 @@ _FAULTS = {
 }
 
 
-class Surroundings(Protocol):
-    """What the core asks of the chip around it."""
-
-    def hclk_hz(self) -> int:
-        """Frequency of the core's clock in Hz, at least 1."""
-        ...
-
-    def fetch_stalls_until(self, pc: int) -> int | None:
-        """Until when a fetch from ``pc`` waits, in simulated ns, or None."""
-        ...
-
-    def store_from_core(self, address: int, size: int, value: int) -> bool:
-        """A store to memory that is not RAM: whether it is taken."""
-        ...
-
-    def bad_word(self, address: int) -> None:
-        """The program met a word that cannot be read."""
-        ...
-
-    def settle(self) -> None:
-        """A run of instructions ended."""
-        ...
-
-    def boot_base(self) -> int:
-        """Where the vector table lies at reset."""
-        ...
-
-    def counted_polls(self) -> frozenset[int]:
-        """Registers whose polling must not make time jump: programs count their looks to give up."""
-        ...
-
-    def core_reset_asked(self, system: bool) -> None:
-        """AIRCR: reset all of the system, or the core alone."""
-        ...
-
-    def core_halted(self, halted: bool) -> None:
-        """The core entered or left debug state."""
-        ...
-
-    def core_sleeps(self, deep: bool) -> None:
-        """The core goes to sleep; ``deep``: SCR.SLEEPDEEP."""
-        ...
-
-    def core_wakes(self) -> None:
-        """The core goes on after a sleep; called before its next instruction."""
-        ...
-
-    def complain(self, sentence: str) -> None:
-        """Note something that no sound program does."""
-        ...
-
-
 class Core:
     """Processor, exceptions and debug state of one board. Not thread-safe: the board's lock guards it."""
 
     def __init__(self, bus: Bus, clock: Clock, spec: CoreSpec, around: Surroundings, rom: tuple[int, int]) -> None:
         """``rom`` is base and peripheral id of the chip's ROM table."""
         self.bus, self.clock, self.spec, self.around = bus, clock, spec, around
-        self.cpu = Cpu(self._io_read, self._io_write, around.store_from_core, spec.model)
+        self._accesses = Accesses(self)
+        self.cpu = Cpu(self._accesses.read, self._accesses.write, around.store_from_core, spec.model)
         self.nvic = Nvic(spec.irqs, spec.priority_bits)
         self.systick = SysTick(clock, around.hclk_hz, lambda: self.nvic.set_pending(SYSTICK))
         self.exceptions = Exceptions(self.cpu, bus, self.nvic, spec)
@@ -127,10 +73,10 @@ class Core:
         self.vector_catch = self.dfsr = 0
         self.was_reset = False  # since the debugger last looked
         self.on_debugger_poll: Callable[[], None] = lambda: None  # a debugger asks a running core for its state
-        self._to_ns = self._masked = self._poll_count = self._fraction = 0
-        self._poll_seen = (0, 0)
-        self._looks = self._look_at = self._looked_from_ns = self._looked_ns = 0
-        self._jumped_out = self._one_by_one = self._wfe = self._look_repeated = False
+        self.one_by_one = False  # a single instruction is executed, which no jump of time may cut short
+        self.masked = 0  # since something is pending and masked
+        self._to_ns = self._fraction = 0
+        self._wfe = False
         self._deferred: Callable[[], None] | None = None
         self.debug = DebugUnit(self)
         self.scs = SystemControl(self, self.debug)
@@ -168,12 +114,12 @@ class Core:
     def reset(self) -> None:
         """System or core reset: start at the reset vector, or halt there if the debugger catches it."""
         self.resume()
-        self.sleeping = self.hung = self._look_repeated = False
+        self.sleeping = self.hung = False
         self.was_reset = True
         self.systick.reset()
         self.exceptions.reset(self.around.boot_base())
         self.scs.reset()
-        self._poll_count = 0
+        self._accesses.reset()
         if self.debug_enabled and self.vector_catch & VC_CORERESET:
             self.halt(DFSR_VCATCH)
 
@@ -269,7 +215,7 @@ class Core:
                 return
         stalled_until = self.around.fetch_stalls_until(self.cpu.get(regs.PC))
         if stalled_until is not None:
-            self._live_until(stalled_until)
+            self.live_until(stalled_until)
         else:
             self._execute(self._budget())
 
@@ -283,9 +229,9 @@ class Core:
             # Something is pending and masked. Exceptions are taken between slices only, so a short window between
             # CPSIE and CPSID inside one slice would be missed for ever: look at every instruction, later at few, in
             # steps without a period that could be in tune with the program's loop.
-            self._masked += 1
-            return 1 if self._masked <= _MASKED_STEPS else min(count, 11 + (self._masked * _GOLDEN >> 16) % 7)
-        self._masked = 0
+            self.masked += 1
+            return 1 if self.masked <= _MASKED_STEPS else min(count, 11 + (self.masked * _GOLDEN >> 16) % 7)
+        self.masked = 0
         return min(count, _SLICE_IRQ if self.nvic.enabled or self.systick.running else _SLICE)
 
     def _execute(self, count: int, one: bool = False) -> None:
@@ -315,7 +261,8 @@ class Core:
                 self._watched(hits)
 
     def _launch(self, go: Callable[[], Stop], one: bool) -> Stop:
-        self._jumped_out, self._one_by_one = False, one
+        self.one_by_one = one
+        self._accesses.begin()
         self.running = True
         try:
             return go()
@@ -341,7 +288,7 @@ class Core:
         ns, self._fraction = divmod(cycles * NS_PER_S + self._fraction, self.around.hclk_hz())
         self.clock.advance_to(self.clock.now_ns + ns)
 
-    def _live_until(self, at_ns: int) -> None:
+    def live_until(self, at_ns: int) -> None:
         """Time passes while the core is awake and waits."""
         before_ns = self.clock.now_ns
         self.clock.advance_to(at_ns)
@@ -432,7 +379,7 @@ class Core:
 
     def _sleep(self, wfe: bool) -> None:
         """WFI, WFE, or a return with SLEEPONEXIT; not with something pending, nor in a step (B1.5.18, B1.5.19)."""
-        if self._one_by_one or self.halted:
+        if self.one_by_one or self.halted:
             return
         self._wfe = wfe
         self.sleeping = True
@@ -472,82 +419,15 @@ class Core:
         """The program polls for something that happens at ``at_ns``: go there, or as far as this run may."""
         if not self.running:
             self.clock.advance_to(at_ns)
-        elif not self._one_by_one:  # a single instruction must come to its end
-            self._live_until(min(self._next_event(self._to_ns), at_ns))
+        elif not self.one_by_one:  # a single instruction must come to its end
+            self.live_until(min(self._next_event(self._to_ns), at_ns))
             if self.clock.now_ns >= self._to_ns or self.nvic.waits() or not self.powered:
-                self._jumped_out, self._poll_count = True, _POLLS - 1  # look once more before the next jump
+                self._accesses.jumped_out()
                 self.cpu.stop_polling()
 
-    def _io_read(self, address: int, size: int) -> int:
-        if address >= _PPB:
-            self._check_privilege(address)
-        if address in _TIME_REGISTERS:
-            self._look_at_time(address)
-        elif (
-            self._poll_count >= _POLLS
-            and self._poll_seen[0] == address
-            and (address < _PPB or address == _SYSTICK_CTRL)
-            and address not in self.around.counted_polls()
-        ):
-            self.poll_jump(self._to_ns)
-        if self._jumped_out:
-            return 0  # this read will be repeated: reading has side effects, which must not happen twice
-        value = self._device_read(address, size)
-        self._poll_count = self._poll_count + 1 if self._poll_seen == (address, value) else 0
-        self._poll_seen = (address, value)
-        return value
-
-    def _look_at_time(self, address: int) -> None:
-        """Waiting for a counter gets somewhere within a slice: a look takes time, in a long wait more and more.
-
-        What is added stays below 1 % of the wait, and no event is passed over.
-        """
-        if self._look_repeated:
-            self._look_repeated = False
-            return
-        now_ns = self.clock.now_ns
-        cycle_ns = NS_PER_S // self.around.hclk_hz()
-        if address != self._look_at or now_ns - self._looked_ns > _DENSE_CYCLES * cycle_ns:
-            self._look_at, self._looks, self._looked_from_ns = address, 0, now_ns
-        self._looks += 1
-        waited_ns = now_ns - self._looked_from_ns if self._looks > _LOOKS else 0
-        if self._one_by_one:
-            self._charge(_LOOK_CYCLES)
-        else:
-            self.poll_jump(now_ns + max(_LOOK_CYCLES * cycle_ns, waited_ns >> _LOOK_SHIFT, 1))
-            self._look_repeated = self._jumped_out
-        self._looked_ns = self.clock.now_ns
-
-    def _io_write(self, address: int, size: int, value: int) -> bool:
-        if address >= _PPB:
-            self._check_privilege(address)
-        self._poll_count = self._look_at = 0
-        self._device_write(address, size, value)
-        if not self.nvic.news:
-            return False
-        self.nvic.news, self._masked = False, 0
-        return self.nvic.waits()
-
-    def _device_read(self, address: int, size: int) -> int:
-        while True:
-            try:
-                return self.bus.device_read(address, size)
-            except BusStall as stall:
-                self._live_until(max(stall.until_ns, self.clock.now_ns + 1))
-
-    def _device_write(self, address: int, size: int, value: int) -> None:
-        while True:
-            try:
-                self.bus.device_write(address, size, value)
-            except BusStall as stall:
-                self._live_until(max(stall.until_ns, self.clock.now_ns + 1))
-            else:
-                return
-
-    def _check_privilege(self, address: int) -> None:
-        """The private peripheral bus is for privileged code (B3.1)."""
-        if self.cpu.get(regs.CONTROL) & 1 and not self.exception_number:
-            raise BusFault(address, "the private peripheral bus is closed to unprivileged code")
+    def poll_on(self) -> None:
+        """The program polls for something that nobody knows the time of."""
+        self.poll_jump(self._to_ns)
 
     # debugger's view
 

@@ -1,7 +1,7 @@
 """The emulated processor: executes instructions and says why it stopped.
 
-It knows nothing of exceptions, time or debugging. ``engine`` and this module are the only ones that know unicorn, and
-these are the ways of unicorn 2.1.4 that shape this one:
+It knows nothing of exceptions, time or debugging. Only this module, ``engine`` and ``sites`` know unicorn, and these
+are the ways of unicorn 2.1.4 that shape this one:
 
 * A refused access ends the run exactly before its instruction. Within an IT block a refused store lets the block come
   to its end: what it did to registers is undone here; other stores of the block happen twice. While something is
@@ -16,16 +16,12 @@ program itself does is looked at like any other, but a hook outlives the instruc
 """
 
 import mmap
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum, auto
 from typing import Any
 
 from unicorn import unicorn_const
 from unicorn.unicorn_const import (
     UC_HOOK_CODE,
-    UC_HOOK_EDGE_GENERATED,
     UC_HOOK_INTR,
     UC_HOOK_MEM_FETCH_UNMAPPED,
     UC_HOOK_MEM_READ,
@@ -61,6 +57,8 @@ from lorafab.virtual.engine import (
     Engine,
     Memory,
 )
+from lorafab.virtual.sites import Sites
+from lorafab.virtual.stops import COUNT, EARLY, REPEATED, Span, Stop, Why
 from lorafab.virtual.thumb import Kind
 
 __all__ = [
@@ -72,67 +70,10 @@ _THUMB = 1 << 24
 _NOWHERE = 0xF000_0001
 _MANY_HOOKS = 64
 _MASK = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
-# an odd byte as hints, IT, divisions and floating point have it
-_SUSPECT = re.compile(rb"(?s)(?:..)*?.[\xbf\xec-\xef\xf3\xfb-\xff]")
-
-
-class Why(IntEnum):  # whose members hash fast
-    """Why the processor stopped."""
-
-    COUNT = auto()  # the instructions are used up
-    EARLY = auto()  # nothing happened, but there may be fewer instructions than asked for
-    WFI = auto()
-    WFE = auto()
-    SVC = auto()
-    BKPT = auto()
-    BREAKPOINT = auto()
-    EXCEPTION_RETURN = auto()
-    DATA_FAULT = auto()
-    FETCH_FAULT = auto()
-    UNDEFINED = auto()
-    INVALID_STATE = auto()
-    UNALIGNED = auto()
-    DIVIDE_BY_ZERO = auto()
-    NO_COPROCESSOR = auto()
-    # the rest stop before an instruction that is to be finished by ``step`` with the reason among ``passing``
-    BAD_WORD = auto()  # about to read or execute a word that cannot be read
-    WATCH = auto()  # about to access watched data
-    WATCH_FETCH = auto()  # about to execute a watched instruction
-    REFUSED = auto()  # a store that read-only memory did not take; it will land all the same
-    WROTE = auto()  # a register was written and somebody has to look
-
-
 _COMPLETED = {Why.COUNT, Why.EARLY, Why.WFI, Why.WFE, Why.SVC, Why.EXCEPTION_RETURN}
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Reason, address of a faulting or watched access, a sentence about it, its direction and size."""
-
-    why: Why
-    address: int = 0
-    text: str = ""
-    write: bool = False
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Watched addresses from ``first`` to ``last``, for reads, writes or both."""
-
-    first: int
-    last: int
-    reads: bool
-    writes: bool
-    why: Why = Why.WATCH
-
-
-_COUNT, _EARLY = Stop(Why.COUNT), Stop(Why.EARLY)
-_REPEATED = Stop(Why.EARLY, text="the instruction is yet to come")
 _NOTHING: frozenset[Why] = frozenset()
-_NO_HINT = (-1, _COUNT)
-# unicorn ends the run behind these, at WFI without a word, at the others with the error of an undefined instruction
-_HINTS = {Kind.WFI: Stop(Why.WFI), Kind.WFE: Stop(Why.WFE), Kind.YIELD: _EARLY}
 # numbers that unicorn hands to interrupt hooks (QEMU, target/arm/cpu.h, EXCP_*)
 _INTERRUPTS = {
     2: Why.SVC,
@@ -161,7 +102,6 @@ class Cpu:
     ) -> None:
         """``model`` is the name of the emulator's model, such as ``CORTEX_M4``."""
         self._read, self._write, self._store = read, write, store
-        self._has_it = model != "CORTEX_M0"
         self._engine = Engine(model, self._ask_register, self._ask_memory)
         self.get, self.put, self.batch = self._engine.get, self._engine.put, self._engine.batch
         self._where = self.batch((PC, PSR))
@@ -177,20 +117,16 @@ class Cpu:
         self._watches: tuple[Span, ...] = ()
         self._spans: tuple[Span, ...] = ()
         self._slow: int | None = None  # the hook that keeps unicorn off its fast path
-        self._sites: dict[int, int] = {}
-        self._found: list[int] = []
-        self._hint: tuple[int, Stop] = _NO_HINT  # the hint that was executed last: where it ends, what it means
+        self._sites = Sites(self._engine, model != "CORTEX_M0", self._leave_with, self._stops_at)
         self._done: list[tuple[int, int]] = []  # registers that the unfinished instruction has written
         self._stepping = False
         self._postponed: list[Callable[[], None]] = []
         self._stale: dict[int, tuple[int, int]] = {}  # by memory (16 MiB each): span changed since the last run
-        self._float_off = self._trap_divide = self._trap_unaligned = False
-        self.event = False  # the event register of WFE and SEV
+        self._trap_unaligned = False
         self.executed = 0  # instructions of the last run
         self._engine.hook(UC_HOOK_INTR, self._on_interrupt)
         unmapped = UC_HOOK_MEM_READ_UNMAPPED | UC_HOOK_MEM_WRITE_UNMAPPED | UC_HOOK_MEM_FETCH_UNMAPPED
         self._engine.hook(unmapped, self._on_unmapped)
-        self._engine.hook(UC_HOOK_EDGE_GENERATED, self._on_block)
 
     # memory
 
@@ -226,6 +162,19 @@ class Cpu:
         self._breakpoints = {a: hook(UC_HOOK_CODE, self._on_breakpoint, a, a) for a in addresses}
         self._forget_all()
 
+    @property
+    def event(self) -> bool:
+        """The event register of WFE and SEV."""
+        return self._sites.event
+
+    @event.setter
+    def event(self, event: bool) -> None:
+        self._sites.event = event
+
+    def _stops_at(self, address: int) -> bool:
+        """There is a breakpoint or a watch on this instruction."""
+        return address in self._breakpoints or any(s.first <= address <= s.last for s in self._fetch_watches)
+
     def breakpoint_at(self, address: int) -> bool:
         """A breakpoint is set there."""
         return address in self._breakpoints
@@ -260,12 +209,13 @@ class Cpu:
     def trap(self, *, floating_point: bool, divide_by_zero: bool, unaligned: bool) -> None:
         """Which instructions are errors: of the FPU, divisions by zero, accesses that are not aligned."""
         wanted = floating_point, divide_by_zero, unaligned
-        if wanted != (self._float_off, self._trap_divide, self._trap_unaligned):
-            self._float_off, self._trap_divide, self._trap_unaligned = wanted
+        if wanted != (self._sites.float_off, self._sites.trap_divide, self._trap_unaligned):
+            self._sites.float_off, self._sites.trap_divide, self._trap_unaligned = wanted
             self._between_runs(self._protect)
 
     def _protect(self) -> None:
         """Have unicorn ask about what is watched: protected pages, and nothing on the fast path."""
+        self._sites.by_hand = self._by_hand
         if self._by_hand and self._slow is None:
             self._slow = self._engine.hook(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, _unused, _NOWHERE, _NOWHERE)
         elif not self._by_hand and self._slow is not None:
@@ -294,8 +244,7 @@ class Cpu:
 
     def _forget_all(self) -> None:
         """Translate everything anew, and look at it again."""
-        self._unhook(self._sites.values())
-        self._sites.clear()
+        self._sites.forget(0, 1 << 32)
         self._engine.uc.ctl_flush_tb()
 
     def _unhook(self, handles: Iterable[int]) -> None:
@@ -316,20 +265,21 @@ class Cpu:
     def _forget_stale(self) -> None:
         for start, end in self._stale.values():
             self._engine.uc.ctl_remove_cache(start, end)
-            self._unhook([self._sites.pop(a) for a in list(self._sites) if start <= a < end])
+            self._sites.forget(start, end)
         self._stale.clear()
 
     # execution
 
     def run(self, count: int) -> Stop:
         """Execute up to ``count`` instructions from PC; ``executed`` says how many it were."""
-        self._stepping, self._passing, self.executed = False, _NOTHING, 0
+        self._stepping = self._sites.stepping = False
+        self._passing, self.executed = _NOTHING, 0
         self._done.clear()
         pc, xpsr = self._where.read()
         if xpsr & thumb.XPSR_IT:
             return self._finish_block(0)
         stop = self._go(count, pc)
-        if stop is _REPEATED and self.get(PC) in self._sites:  # an IT block that has to be gone through by hand
+        if stop is REPEATED and self.get(PC) in self._sites:  # an IT block that has to be gone through by hand
             executed = self.executed
             self.step()
             return self._finish_block(executed + 1)
@@ -337,11 +287,11 @@ class Cpu:
 
     def _finish_block(self, executed: int) -> Stop:
         """The rest of an IT block, instruction by instruction, after so many others."""
-        stop = _COUNT
+        stop = COUNT
         while stop.why is Why.COUNT:
             pc, xpsr = self._where.read()
             if not xpsr & thumb.XPSR_IT:
-                stop = _EARLY
+                stop = EARLY
             elif pc in self._breakpoints:
                 stop = Stop(Why.BREAKPOINT, pc)
             else:
@@ -355,14 +305,15 @@ class Cpu:
 
         ``passing``: reasons not to stop at once more; it finishes an instruction that was stopped at for them.
         """
-        self._stepping, self._passing, self.executed = True, passing, 0
+        self._stepping = self._sites.stepping = True
+        self._passing, self.executed = passing, 0
         if Why.WROTE not in passing:
             self._done.clear()
         pc, xpsr = self._where.read()
         code = self._engine.code(pc, 4)
         if xpsr & thumb.XPSR_IT:
             return self._step_in_block(pc, xpsr, code)
-        if self._has_it and thumb.kind(code) is Kind.IT:
+        if self._sites.has_it and thumb.kind(code) is Kind.IT:
             self.put(XPSR, thumb.with_it_state(xpsr, thumb.first_it_state(code)))
             return self._skip(pc, 2)
         return self._go(1, pc)
@@ -370,16 +321,19 @@ class Cpu:
     def _skip(self, pc: int, size: int) -> Stop:
         self.put(PC, pc + size)
         self.executed = 1
-        return _COUNT
+        return COUNT
 
     def _step_in_block(self, pc: int, xpsr: int, code: bytes) -> Stop:
-        state = thumb.it_state(xpsr)
+        state, size = thumb.it_state(xpsr), thumb.size(int.from_bytes(code[:2], "little"))
         after = thumb.next_it_state(state)
         bkpt = code[1:2] == b"\xbe"  # BKPT has no condition
         if not bkpt and not thumb.passes(state, xpsr):
             self.put(XPSR, thumb.with_it_state(xpsr, after))
-            return self._skip(pc, thumb.size(int.from_bytes(code[:2], "little")))
-        trapped = self._trapped(code)
+            return self._skip(pc, size)
+        watched = self._watched_code(pc, size)
+        if watched is not None:
+            return watched
+        trapped = self._sites.trapped(code)
         if trapped is not None:
             return Stop(trapped, pc)
         self.put(XPSR, thumb.with_it_state(xpsr, thumb.last_of_block(state)))
@@ -389,16 +343,9 @@ class Cpu:
             self.put(XPSR, thumb.with_it_state(self.get(XPSR), now))
         return stop
 
-    def _trapped(self, code: bytes) -> Why | None:
-        kind = thumb.kind(code)
-        if kind is Kind.FLOAT and self._float_off:
-            return Why.NO_COPROCESSOR
-        if kind is Kind.DIVIDE and self._trap_divide and not self.get(GENERAL[thumb.divisor(code)]):
-            return Why.DIVIDE_BY_ZERO
-        return None
-
     def _go(self, count: int, pc: int) -> Stop:
-        self._stop, self._hint, begun = None, _NO_HINT, 0
+        self._stop, begun = None, 0
+        self._sites.begin()
         if self._stale:
             self._forget_stale()
         if self._postponed:
@@ -408,44 +355,36 @@ class Cpu:
             begun += more
             if self._postponed:
                 self._run_postponed()
-            if not self._found:
+            if not self._sites.hook_found():
                 break
-            self._hook_found()
             pc = self.get(PC)
         stop = self._stop or self._ended(error)
         if self._before is not None:
             registers, self._before = self._before, None
             self._all_written.write(*registers, registers[-1])
-        self.executed = begun - (0 if stop.why in _COMPLETED and stop is not _REPEATED else 1)
+        self.executed = begun - (0 if stop.why in _COMPLETED and stop is not REPEATED else 1)
         return stop
 
     def _ended(self, error: Any) -> Stop:
         """What the end of a run means that no hook has asked for."""
         pc = self.get(PC)
-        if pc == self._hint[0]:
-            return self._hint[1]
+        if pc == self._sites.hint[0]:
+            return self._sites.hint[1]
         if error is None:
-            return _COUNT
+            return COUNT
         if not self.get(XPSR) & _THUMB:
             return Stop(Why.INVALID_STATE, pc)
         if error.errno in (unicorn_const.UC_ERR_FETCH_UNMAPPED, unicorn_const.UC_ERR_FETCH_PROT):
             return Stop(Why.FETCH_FAULT, pc, "no code can be fetched there")
         return Stop(Why.UNDEFINED, pc, str(error))
 
-    def _hook_found(self) -> None:
-        for address in self._found:
-            if address not in self._sites:
-                self._sites[address] = self._engine.hook(UC_HOOK_CODE, self._on_site, address, address)
-                self._engine.uc.ctl_remove_cache(address, address + 2)
-        self._found.clear()
-
     def stop_polling(self) -> None:
         """From within ``read``: end the run; the polling read is repeated by the next one."""
-        self._refuse(_REPEATED)
+        self._refuse(REPEATED)
 
     def stop_now(self) -> None:
         """From within ``read``, ``write`` or ``store``, when the core will not go on from here (reset, power off)."""
-        self._refuse(_REPEATED)
+        self._refuse(REPEATED)
 
     def _refuse(self, stop: Stop) -> bool:
         if self._stop is None:
@@ -547,61 +486,18 @@ class Cpu:
             self._leave_with(Stop(Why.BREAKPOINT, address))
 
     def _on_watched_code(self, _uc: object, address: int, size: int, _data: object) -> None:
+        stop = self._watched_code(address, size)
+        if stop is not None:
+            self._leave_with(stop)
+
+    def _watched_code(self, address: int, size: int) -> Stop | None:
         last = address + size - 1
         for span in self._bad_words + self._fetch_watches:
             end = address if span.why is Why.WATCH_FETCH else last  # which matches by its first byte
             if span.why not in self._passing and span.first <= end and address <= span.last:
                 at = span.first if span.why is Why.BAD_WORD else address
-                self._leave_with(Stop(span.why, at, size=size))
-
-    def _on_block(self, _uc: object, block: Any, _before: object, _data: object) -> None:
-        """Unicorn translated something: have a look before it is executed."""
-        code = self._engine.code(block.pc, block.size + 16)
-        if _SUSPECT.match(code[: block.size]) is None:
-            return
-        found = [
-            block.pc + at
-            for at, kind in thumb.instructions(code[: block.size])
-            if kind is not Kind.PLAIN and self._matters(kind, block.pc + at, code[at:])
-        ]
-        self._found += [address for address in found if address not in self._sites]
-        if self._found:
-            self._engine.uc.emu_stop()
-
-    def _matters(self, kind: Kind, address: int, code: bytes) -> bool:
-        if kind is Kind.IT:
-            return not self._has_it or self._by_hand or self._stops_inside(address, code)
-        return kind in _HINTS or kind is Kind.SEV or self._may_trap(kind)
-
-    def _may_trap(self, kind: Kind) -> bool:
-        return (kind is Kind.FLOAT and self._float_off) or (kind is Kind.DIVIDE and self._trap_divide)
-
-    def _stops_inside(self, address: int, code: bytes) -> bool:
-        """An IT block that the processor may have to stop in (other than at a memory access)."""
-        watched = [range(span.first, span.last + 1) for span in self._fetch_watches]
-        for number, (at, kind) in enumerate(thumb.instructions(code)):
-            if number > thumb.it_length(code):
-                break
-            here = address + at
-            if number and (self._may_trap(kind) or here in self._breakpoints or any(here in span for span in watched)):
-                return True
-        return False
-
-    def _on_site(self, _uc: object, address: int, size: int, _data: object) -> None:
-        code = self._engine.code(address, 4)
-        kind = thumb.kind(code)
-        if kind in _HINTS:
-            self._hint = (address + size, _HINTS[kind])
-        elif kind is Kind.SEV:
-            self.event = True
-        elif kind is not Kind.IT:
-            trapped = self._trapped(code)
-            if trapped is not None:
-                self._leave_with(Stop(trapped, address))
-        elif not self._has_it:
-            self._leave_with(Stop(Why.UNDEFINED, address, "there are no IT blocks in Armv6-M"))
-        elif not self._stepping:
-            self._leave_with(_REPEATED)
+                return Stop(span.why, at, size=size)
+        return None
 
 
 def _unused(*_args: object) -> None:

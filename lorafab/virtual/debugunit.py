@@ -91,6 +91,7 @@ class DebugUnit:
     def __init__(self, core: "Core") -> None:
         self._core = core
         self._control = self._dcrdr = self._demcr = 0
+        self._retired = 0  # instructions executed when the debugger last looked
         self._components: tuple[Component, ...] = ()
         self.dwt = Dwt(core)
 
@@ -147,7 +148,9 @@ class DebugUnit:
         if not core.running and not core.stands_still:
             core.on_debugger_poll()
         value = self._control & (C_DEBUGEN | C_STEP | C_MASKINTS) | S_REGRDY
-        value |= S_HALT | C_HALT if core.halted else S_RETIRE_ST
+        value |= S_HALT | C_HALT if core.halted else 0
+        value |= S_RETIRE_ST if core.instructions != self._retired else 0
+        self._retired = core.instructions
         value |= (S_SLEEP if core.sleeping else 0) | (S_LOCKUP if core.exceptions.locked_up else 0)
         if core.was_reset:
             value |= S_RESET_ST

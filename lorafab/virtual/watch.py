@@ -2,8 +2,9 @@
 
 Armv7-M ARM DDI 0403, C1.8; Armv6-M ARM DDI 0419, C1.8, which has comparators and PC samples only. A watchpoint halts
 the core behind the instruction that made the access (C1.8.1), a PC match behind the matching instruction. Accesses of a
-debugger do not match. The other counters, trace and the comparison of data values are not modelled: the board
-complains when they are switched on. The limits of MASK are those of the Cortex-M3 family (unverified).
+debugger and of exception entry do not match. The other counters, trace and the comparison of data values are not
+modelled: the board complains when they are switched on. The limits of MASK are those of the Cortex-M3 family
+(unverified).
 """
 
 from typing import TYPE_CHECKING

@@ -111,12 +111,12 @@ class FakeTarget:
 
     def __init__(self, session: "FakeSession") -> None:
         self.session, self.state = session, Target.State.HALTED
-        self.dp = SimpleNamespace(dpidr=SimpleNamespace(idr=0x6BA02477))
+        self.dp = SimpleNamespace(dpidr=SimpleNamespace(idr=FakeSession.dpidr))
         self.flash = FakeFlash(self)
         self.eeprom = FakeFlash(self, 0x08080000, 4, 0)
         self.memory_map = SimpleNamespace(
             get_region_for_address=lambda address: SimpleNamespace(
-                flash=self.eeprom if address == 0x08080000 else self.flash
+                is_ram=address >> 28 == 2, flash=self.eeprom if address == 0x08080000 else self.flash
             )
         )
         self.fault: Exception | None = None
@@ -153,6 +153,7 @@ class FakeSession:
 
     made: ClassVar[list["FakeSession"]] = []
     refuse: Exception | None = None
+    dpidr = 0x6BA02477
     refused_modes: tuple[str, ...] = ("halt", "under-reset")
 
     def __init__(self, probe: Any, options: dict[str, Any]) -> None:
@@ -184,6 +185,7 @@ def pyocd(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield ids
     FakeSession.made.clear()
     FakeSession.refuse, FakeSession.refused_modes = None, ("halt", "under-reset")
+    FakeSession.dpidr = 0x6BA02477
 
 
 @pytest.fixture
@@ -304,6 +306,7 @@ def test_a_probe_that_is_gone_is_not_asked_again() -> None:
 def test_a_protected_nrf52_is_a_sentence() -> None:
     """Behind access protection pyOCD finds no core, and trips over that itself."""
     FakeSession.refuse = KeyError("SoCTarget has no selected core")
+    FakeSession.dpidr = 0x2BA01477
     with pytest.raises(ProbeError, match="no core answers, as when access protection is on"):
         PyocdProgrammer("bench", "nrf52840", 4000).connect()
     assert not session().is_open
@@ -485,7 +488,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         (exceptions.TransferTimeoutError("WAIT"), ProbeError, "TransferTimeoutError"),
         (exceptions.TransferError("no ack"), ProbeError, "check the probe's cable"),
         (OSError(19, "No such device"), ProbeError, "check the probe's cable"),
-        (exceptions.TransferFaultError(fault_address=0x20001000), MemoryFault, "0x20001000"),
+        (exceptions.TransferFaultError(fault_address=START), MemoryFault, "0x08000000"),
+        (exceptions.TransferFaultError(fault_address=0x20001000), ProbeError, "check the probe's cable"),
         (exceptions.FlashEraseFailure("x", address=START, result_code=0x10), FlashRefused, "0x08000000 .result 0x10"),
         (exceptions.FlashProgramFailure("x", address=START, result_code=8), FlashRefused, "programmed at 0x08000000"),
         (exceptions.FlashFailure("x", result_code=0x1000000), FlashRefused, "0x1000000"),

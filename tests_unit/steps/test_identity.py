@@ -11,7 +11,7 @@ from lorafab.domain.identity import Eui64, Identity
 from lorafab.domain.identity_block import BlockState
 from lorafab.domain.memory_map import Segment
 from lorafab.domain.secret import Secret
-from lorafab.errors import BoundElsewhere, ForeignIdentity, VaultError
+from lorafab.errors import BoundElsewhere, ForeignIdentity, ReadProtected, VaultError
 from lorafab.interfaces import ClaimRequest
 from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
 from lorafab.stores.ledger import TinyLedger
@@ -69,6 +69,21 @@ def test_a_torn_word_damages_the_block_and_not_the_run(board: FakeBoard, program
     board.torn.add(PAGE + 8 * word)
     found = read_identity(programmer, MEMORY)
     assert (found.state, found.block) == (BlockState.DAMAGED, None)
+
+
+def test_a_hidden_flash_is_read_out_protection_and_no_foreign_identity(
+    board: FakeBoard, programmer: FakeProgrammer
+) -> None:
+    """Every word of the block and the flash's first refuse: nobody is offered a permit to overwrite."""
+    board.torn |= {PAGE + at for at in range(0, 96, 8)} | {MEMORY.flash.start}
+    with pytest.raises(ReadProtected, match="read-out protection is on, wanted an open chip; set the board aside"):
+        read_identity(programmer, MEMORY)
+
+
+def test_a_page_whose_erase_was_cut_is_damaged(board: FakeBoard, programmer: FakeProgrammer) -> None:
+    """Every word of the block refuses, the rest of the flash does not."""
+    board.torn |= {PAGE + at for at in range(0, 96, 8)}
+    assert read_identity(programmer, MEMORY).state is BlockState.DAMAGED
 
 
 # --- a new board ---

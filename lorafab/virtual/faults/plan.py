@@ -142,10 +142,17 @@ class FaultPlan(Standing):
         return "; ".join([*map(str, self.faults), *([f"seed={self.seed}"] if self.seed else [])])
 
     def check(self, chip: Chip) -> None:
-        """Raise ConfigError for an address outside this chip's flash, or a kind that its flash part ``lacks``."""
-        flash = next(at for at in chip.parts if at.name == "flash").make
-        lacks: frozenset[str] = getattr(flash, "lacks", frozenset())
-        first, last = chip.flash_base, chip.flash_base + chip.flash_size - 1
+        """Raise ConfigError for an address outside this chip's flash (and data EEPROM), or a kind that it ``lacks``.
+
+        ``lacks`` is a set of kinds, and an attribute of the class of the chip's flash part; without it: none.
+        """
+        flash = next(at for at in chip.parts if at.name == "flash")
+        lacks: frozenset[str] = getattr(flash.make, "lacks", frozenset())
+        # A data EEPROM in the core's address space is the flash part's, too.
+        bases = {chip.stores[0].name: chip.flash_base, "eeprom": flash.settings.get("eeprom")}
+        places = [
+            range(base, base + store.size) for store in chip.stores if isinstance(base := bases.get(store.name), int)
+        ]
         for one in self.faults:
             if one.kind in lacks:
                 raise ConfigError(
@@ -154,10 +161,10 @@ class FaultPlan(Standing):
             place = one.address if isinstance(one, StuckBit) else None
             if one.at is not None and one.at.unit is Unit.ADDRESS:
                 place = one.at.number
-            if place is not None and not first <= place <= last:
+            if place is not None and not any(place in span for span in places):
+                known = " or ".join(f"from {span.start:#x} to {span.stop - 1:#x}" for span in places)
                 raise ConfigError(
-                    f"fault plan: {one} is not a number from {first:#x} to {last:#x}, the flash of an {chip.title}; "
-                    "correct the address"
+                    f"fault plan: {one} is not a number {known}, which an {chip.title} programs; correct the address"
                 )
 
 
