@@ -38,6 +38,7 @@ CASES = (
     Case("wait@transfer:1500*1000", "ERROR", LOST),
     Case("no_ack@transfer:1500", "ERROR", LOST),
     Case("parity@transfer:700", "ERROR", LOST),
+    Case("parity@transfer:1500", "ERROR", LOST),
     Case("dpidr=0x0BC11477", "FAIL", "debug port id 0xbc11477"),
     Case("idcode=0x10016415", "FAIL", "device id 0x415"),
     Case("flash_size=128", "FAIL", "flash size 0x20000"),
@@ -49,7 +50,7 @@ CASES = (
     Case("slow_erase=100", "PASS"),
     Case("slow_erase=1000", "FAIL", "could not be erased"),  # 22 s, and pyOCD waits 10 s
     Case("wrp=125", "FAIL", "could not be erased at 0x0803e800"),
-    Case("rdp=1", "FAIL", "unreadable"),
+    Case("rdp=1", "FAIL", "read-out protection is on"),
     Case("rdp=2", "ERROR", "cannot be reached"),
     Case("key_lock", "FAIL", "flash controller does not work"),
     Case("lockup@byte:1", "FAIL", MUTE),

@@ -112,7 +112,7 @@ class PyocdProgrammer:
     def _why_not_connected(self, error: Exception) -> LorafabError:
         """A debug port of another chip explains all that went wrong behind it."""
         found = self._debug_port_id()
-        if found in (None, self._mcu.dpidr):
+        if not found or found == self._mcu.dpidr:  # 0: nothing answered
             return _connect_failure(error)
         return WrongChip(
             f"the chip in the jig has debug port id {found:#x}, an {self._mcu.name} has {self._mcu.dpidr:#x}; "

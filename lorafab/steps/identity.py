@@ -56,7 +56,7 @@ def read_identity(programmer: Programmer, memory: MemoryMap) -> Found:
 
 
 def _refuse_protected(programmer: Programmer, memory: MemoryMap) -> None:
-    """An erase that was cut short spoils one page; where the flash begins cannot be read either, all of it is hidden."""
+    """A cut erase spoils one page; where the beginning of the flash cannot be read either, all of it is hidden."""
     try:
         programmer.read(Span(memory.flash.start, memory.word_size))
     except MemoryFault:

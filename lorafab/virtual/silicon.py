@@ -388,6 +388,8 @@ class Silicon:
             return
         nap = {depth, self.sleep} == _NAP
         self.sleep = depth
+        if not nap:
+            self.core.systick.hold("deep sleep", depth not in _NAP and not self.clocks.kept_in(depth))
         if not nap or self.clocks.changes_asleep:
             for part in self.parts.values():
                 part.on_sleep(depth)
