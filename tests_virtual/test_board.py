@@ -1,5 +1,6 @@
 """lorafab/virtual/board.py: the board as the jig and the probe hold it."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from lorafab.errors import StationBusy
 from lorafab.virtual.board import Board
 from lorafab.virtual.bus import BusFault
+from lorafab.virtual.cpu import GENERAL
+from lorafab.virtual.silicon import Reset
 from tests_virtual.silicon import programs
 from tests_virtual.silicon.rig import SRAM, Debugger, open_board
 
@@ -120,3 +123,28 @@ def test_same_boot_takes_the_same_time_whoever_is_first(tmp_path: Path) -> None:
         moments.add(board.clock.now_ns)
         board.close()
     assert len(moments) == 1
+
+
+def test_a_reset_while_a_sleep_begins_starts_the_program_anew(tmp_path: Path) -> None:
+    """A watchdog may bite while the cycles before a WFI are counted: the fresh program must not inherit the sleep."""
+    program = struct.pack("<16I", 0x2000_4000, *[0x0800_0041] * 15) + bytes.fromhex(
+        "013530bffce7"
+    )  # r5 += 1; wfi; loop
+    board = open_board(tmp_path / "b.board", program)
+    board.attach_debugger(True)  # no thread paces it meanwhile
+    board.power(True)
+    awake_ns = next(ns for ns in range(0, 10_000, 10) if _sleeps_after(board, ns))
+    for early_ns in range(0, awake_ns + 500, 20):
+        board.power(False)
+        board.power(True)
+        board.clock.at(board.clock.now_ns + early_ns, lambda: board.silicon.reset(Reset.WATCHDOG))
+        board.advance(100_000)
+        assert board.core.cpu.get(GENERAL[5]) == 1, early_ns
+    board.close()
+
+
+def _sleeps_after(board: Board, ns: int) -> bool:
+    board.power(False)
+    board.power(True)
+    board.advance(ns)
+    return board.core.sleeping

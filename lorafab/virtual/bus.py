@@ -49,6 +49,8 @@ class WordRegisters:
 
     def read(self, offset: int, size: int) -> int:
         """Read a register or a lane of it."""
+        if size == 4 and not offset & 3:
+            return self.read_word(offset)
         if offset % size:
             raise BusFault(self.base + offset, "the access is not aligned")
         return self.read_word(offset & ~3) >> 8 * (offset & 3) & _MASK[size]

@@ -64,6 +64,7 @@ class Core:
         self.exceptions = Exceptions(self.cpu, bus, self.nvic, spec)
         self.powered = self.in_reset = self.halted = self.sleeping = False
         self.running = False  # inside a slice: time may be moved by what the program polls
+        self._resets = 0
         self.hung = False  # the program spins for ever without a trace (fault plan); a halt or a reset ends it
         self.instructions = 0  # executed since the board was opened
         self.cycles = 0  # of a core that neither sleeps nor is halted
@@ -115,6 +116,7 @@ class Core:
         """System or core reset: start at the reset vector, or halt there if the debugger catches it."""
         self.resume()
         self.sleeping = self.hung = False
+        self._resets += 1
         self.was_reset = True
         self.systick.reset()
         self.exceptions.reset(self.around.boot_base())
@@ -213,7 +215,7 @@ class Core:
             self._take_pending()
             if self.stands_still:
                 return
-        stalled_until = self.around.fetch_stalls_until(self.cpu.get(regs.PC))
+        stalled_until = self.around.fetch_stalls_until()
         if stalled_until is not None:
             self.live_until(stalled_until)
         else:
@@ -248,6 +250,7 @@ class Core:
             executed += self.cpu.executed
         self.around.settle()
         self.instructions += executed
+        resets = self._resets
         self._charge(executed or 1)
         if self._awaited is not None and self.instructions >= self._awaited[0]:
             (_, reached), self._awaited = self._awaited, None
@@ -255,7 +258,7 @@ class Core:
         if self._deferred is not None:
             action, self._deferred = self._deferred, None
             action()
-        elif self.powered:
+        elif self.powered and resets == self._resets:  # otherwise a watchdog bit meanwhile: that stop is history
             self._handle(stop)
             if hits:
                 self._watched(hits)
@@ -413,7 +416,7 @@ class Core:
 
     def fetch_stalls(self) -> bool:
         """The next instruction waits for an operation of the flash."""
-        return self.around.fetch_stalls_until(self.cpu.get(regs.PC)) is not None
+        return self.around.fetch_stalls_until() is not None
 
     def poll_jump(self, at_ns: int) -> None:
         """The program polls for something that happens at ``at_ns``: go there, or as far as this run may."""

@@ -243,16 +243,15 @@ class Engine:
 
     def emulate(self, pc: int, count: int) -> tuple[Any, int]:
         """Execute up to ``count`` instructions; answers unicorn's error, if any, and how many were begun."""
-        error = None
-        self.executing = True
+        self.executing, self.uc._hook_exception = True, None
         try:
-            self.uc.emu_start(pc | 1, _NEVER, 0, count)
-        except UcError as failure:
-            error = failure
+            status = uclib.uc_emu_start(self._handle, pc | 1, _NEVER, 0, count)
         finally:
             self.executing = False
-        if self._raised is not None:
-            raised, self._raised = self._raised, None
+        error = UcError(status) if status else None
+        raised = self._raised or self.uc._hook_exception
+        if raised is not None:
+            self._raised = None
             raise raised
         return error, min(self._executed.value, count)
 

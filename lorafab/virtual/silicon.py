@@ -11,6 +11,7 @@ from lorafab.virtual.bus import Bus, BusFault, Memory, WordRegisters
 from lorafab.virtual.chip import At, Chip
 from lorafab.virtual.clock import Clock
 from lorafab.virtual.core import Core
+from lorafab.virtual.cpu import PC
 from lorafab.virtual.faults import ActiveFaults
 from lorafab.virtual.pins import Pins, SpiBus
 from lorafab.virtual.supply import Supply
@@ -280,6 +281,7 @@ class Silicon:
             part.power_on()
         self.core.power_on()
         self._reset(Reset.POWER)
+        self._draw_debug()
 
     def power_off(self) -> None:
         """The supply goes."""
@@ -308,7 +310,12 @@ class Silicon:
             self.debugger_holds_power = held
             for part in self.parts.values():
                 part.on_debug_power(held)
+            self._draw_debug()
             self.show_current()
+
+    def _draw_debug(self) -> None:
+        held = self.core.powered and self.debugger_holds_power
+        self.supply.draw("debug", self.chip.currents.debug if held else 0)
 
     def drive_reset_pin(self, low: bool) -> None:
         """nRST; while it is low the core stands still and memory stays reachable."""
@@ -331,10 +338,10 @@ class Silicon:
         """The core's clock."""
         return max(self.hz(), 1)
 
-    def fetch_stalls_until(self, pc: int) -> int | None:
-        """Until when a fetch from ``pc`` waits, or None."""
+    def fetch_stalls_until(self) -> int | None:
+        """Until when the core's next fetch waits, or None."""
         until: int | None = self.flash.busy_until
-        return until if until is not None and self.flash.fetches(pc) else None
+        return until if until is not None and self.flash.fetches(self.core.cpu.get(PC)) else None
 
     def store_from_core(self, address: int, size: int, value: int) -> bool:
         """A store of the program to memory that is not RAM."""
@@ -410,7 +417,6 @@ class Silicon:
         else:
             nanoamps = spec.stop if depth is Sleep.STOP else spec.standby
         self.supply.draw("chip", nanoamps)
-        self.supply.draw("debug", spec.debug if self.debugger_holds_power else 0)
 
 
 class _Gate(WordRegisters):

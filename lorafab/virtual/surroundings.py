@@ -10,8 +10,8 @@ class Surroundings(Protocol):
         """Frequency of the core's clock in Hz, at least 1."""
         ...
 
-    def fetch_stalls_until(self, pc: int) -> int | None:
-        """Until when a fetch from ``pc`` waits, in simulated ns, or None."""
+    def fetch_stalls_until(self) -> int | None:
+        """Until when the core's next fetch waits, in simulated ns, or None."""
         ...
 
     def store_from_core(self, address: int, size: int, value: int) -> bool:

@@ -86,7 +86,7 @@ class Rig:
         """4 MHz unless a test changes it."""
         return self.hz
 
-    def fetch_stalls_until(self, pc: int) -> int | None:
+    def fetch_stalls_until(self) -> int | None:
         """Never."""
         return None
 

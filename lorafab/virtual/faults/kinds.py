@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from lorafab.errors import ConfigError
-from lorafab.virtual.faults.when import FOREVER, Unit, When
+from lorafab.virtual.faults.when import FOREVER, Unit, When, whole
 
 _WORD = 0xFFFF_FFFF
-_STUCK = re.compile(r"(0x[0-9A-Fa-f]{1,8}|[0-9]{1,10})\.([0-7])=([01])")
-_PAGES = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+_STUCK = re.compile(r"([0-9A-Za-z]+)\.([0-7])=([01])")
 EVENTS: Final = frozenset(Unit)
 """An action may happen at any of them."""
 
@@ -32,6 +31,8 @@ class Fault:
     """May be given more than once in a plan, with different values or triggers."""
 
     at: When | None = field(default=None, kw_only=True)
+    place: str = field(default="fault plan", kw_only=True, compare=False, repr=False)
+    """Where it was written down, for refusals: file, line and column, or these words."""
 
     def __post_init__(self) -> None:
         at = self.at
@@ -132,15 +133,16 @@ class Number(Fault):
     @classmethod
     def read(cls, value: str, at: When | None) -> Fault:
         """Read a decimal or ``0x`` hexadecimal number."""
-        try:
-            return cls(int(value, 0), at=at)
-        except ValueError:
-            raise cls._no_number(value) from None
+        number = whole(value)
+        if number is None:
+            raise cls._no_number(value)
+        return cls(number, at=at)
 
     @classmethod
     def _no_number(cls, value: str) -> ConfigError:
+        high = f"{cls.high:#x}" if cls.high == _WORD else str(cls.high)
         return ConfigError(
-            f"fault plan: {cls.kind}={value!r} is not a number from {cls.low:#x} to {cls.high:#x}; correct the value"
+            f"fault plan: {cls.kind}={value!r} is not a number from {cls.low} to {high}; correct the value"
         )
 
 
@@ -194,12 +196,10 @@ class StuckBit(Fault):
     def read(cls, value: str, at: When | None) -> Fault:
         """Read ``address.bit=level``."""
         found = _STUCK.fullmatch(value.replace(" ", ""))
-        if found is None:
+        address = whole(found[1]) if found else None
+        if found is None or address is None:
             raise cls._malformed(value)
-        try:
-            return cls(int(found[1], 0), int(found[2]), int(found[3]), at=at)
-        except ValueError:  # a decimal number with leading zeros
-            raise cls._malformed(value) from None
+        return cls(address, int(found[2]), int(found[3]), at=at)
 
     @classmethod
     def _malformed(cls, value: str) -> ConfigError:
@@ -239,10 +239,11 @@ class WriteProtect(Fault):
     @classmethod
     def read(cls, value: str, at: When | None) -> Fault:
         """Read ``first-last`` or a single number."""
-        found = _PAGES.fullmatch(value.replace(" ", ""))
-        if found is None:
+        low, dash, high = value.replace(" ", "").partition("-")
+        first, last = whole(low), whole(high if dash else low)
+        if first is None or last is None:
             raise cls._malformed(value)
-        return cls(int(found[1]), int(found[2] or found[1]), at=at)
+        return cls(first, last, at=at)
 
     @classmethod
     def _malformed(cls, value: str) -> ConfigError:
@@ -382,12 +383,10 @@ KINDS: Final[dict[str, type[Fault]]] = {
 
 
 def _after(number: str) -> Fault:
-    try:
-        return Unplug(at=When(Unit.TRANSFER, int(number, 0) + 1))
-    except ValueError:
-        raise ConfigError(
-            f"fault plan: unplug_after={number!r} is not a number; write for example unplug_after=1500"
-        ) from None
+    done = whole(number)
+    if done is None:
+        raise ConfigError(f"fault plan: unplug_after={number!r} is not a number; write for example unplug_after=1500")
+    return Unplug(at=When(Unit.TRANSFER, done + 1))
 
 
 SHORT: Final[dict[str, Callable[[str], Fault]]] = {

@@ -13,6 +13,7 @@ FOREVER: Final = 1 << 62
 
 _MAX: Final = 10**15
 _UNITS_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,19}|0x[0-9A-Fa-f]{1,16}")
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|ms|s)")
 
 
@@ -71,10 +72,16 @@ class When:
             raise ConfigError(f"fault plan: {unit!r} is no trigger; use one of: {', '.join(known)}")
         if known[unit] is Unit.TIME:
             return cls(Unit.TIME, time_ns(number), times)
-        try:
-            return cls(known[unit], int(number, 0), times)
-        except ValueError:
-            raise ConfigError(f"fault plan: {unit}:{number} is not a number; write for example {unit}:12") from None
+        count = whole(number)
+        if count is None:
+            example = "0x08000000" if known[unit] is Unit.ADDRESS else "12"
+            raise ConfigError(f"fault plan: {unit}:{number} is not a number; write for example {unit}:{example}")
+        return cls(known[unit], count, times)
+
+
+def whole(text: str) -> int | None:
+    """A decimal or ``0x`` hexadecimal number as a plan has them; None for anything else."""
+    return int(text, 0) if _NUMBER.fullmatch(text) else None
 
 
 def time_ns(text: str) -> int:

@@ -56,7 +56,8 @@ class Registers(Part):
 
     def read_word(self, offset: int) -> int:
         """Read a register; raises BusFault where none is modelled."""
-        return self.read_register(self._name(offset)) & WORD
+        name = self._names.get(offset)
+        return self.read_register(self._name(offset) if name is None else name) & WORD
 
     def write_word(self, offset: int, value: int) -> None:
         """Write a register; raises BusFault where none is modelled."""

@@ -71,6 +71,7 @@ class Usart(Registers):
         self._idle: Event | None = None
         self._cut = False
         self._line_ns = _UNSET_NS
+        self._enables, self._wanted = (0, 0), 0  # CR1 and CR3, and the flags that interrupt with them
         self._forget()
 
     def layout(self) -> Mapping[str, Reg]:
@@ -343,15 +344,22 @@ class Usart(Registers):
             self.complain(f"BRR is {self.r['BRR']:#x}, wanted at least {self.LOWEST_BRR:#x}")
 
     def _update(self) -> None:
-        cr1, cr3, status = self.r["CR1"], self.r["CR3"], self._status()
-        wanted = 0
-        for enabled, flags in (
-            (cr1 & _RXNEIE, RXNE | ORE), (cr1 & _TXEIE, TXE), (cr1 & _TCIE, TC), (cr1 & _IDLEIE, IDLE),
-            (cr1 & _PEIE, PE), (cr3 & _EIE, FE | NE | ORE), (cr1 & _CMIE, _CMF), (cr3 & _WUFIE, _WUF),
-            (cr1 & _TXFEIE, _TXFE), (cr1 & _RXFFIE, _RXFF), (cr3 & _TXFTIE, _TXFT), (cr3 & _RXFTIE, _RXFT),
-        ):  # fmt: skip
-            wanted |= flags if enabled else 0
-        self.irq(bool(cr1 & _UE and status & wanted))
+        cr1, cr3 = self.r["CR1"], self.r["CR3"]
+        if (cr1, cr3) != self._enables:
+            self._enables, self._wanted = (cr1, cr3), _interrupting(cr1, cr3)
+        self.irq(bool(self._wanted and self._status() & self._wanted))
+
+
+def _interrupting(cr1: int, cr3: int) -> int:
+    """Which flags of ISR drive the interrupt line."""
+    wanted = 0
+    for enabled, flags in (
+        (cr1 & _RXNEIE, RXNE | ORE), (cr1 & _TXEIE, TXE), (cr1 & _TCIE, TC), (cr1 & _IDLEIE, IDLE),
+        (cr1 & _PEIE, PE), (cr3 & _EIE, FE | NE | ORE), (cr1 & _CMIE, _CMF), (cr3 & _WUFIE, _WUF),
+        (cr1 & _TXFEIE, _TXFE), (cr1 & _RXFFIE, _RXFF), (cr3 & _TXFTIE, _TXFT), (cr3 & _RXFTIE, _RXFT),
+    ):  # fmt: skip
+        wanted |= flags if enabled else 0
+    return wanted if cr1 & _UE else 0
 
 
 class Lpuart(Usart):
