@@ -45,6 +45,7 @@ CASES = (
     Case("power_cut@word:37", "ERROR", LOST),
     Case("power_cut@address:0x0803E820", "ERROR", LOST),
     Case("power_cut@byte:1", "ERROR", LOST),
+    Case("power_cut@host_byte:20", "ERROR", LOST),
     Case("stuck_bit=0x08000003.5=0", "FAIL", "1 byte from 0x08000003 on differ"),
     Case(STUCK_KEY, "FAIL", "1 byte from 0x0803e81d on differ"),
     Case("slow_erase=100", "PASS"),
@@ -64,7 +65,7 @@ CASES = (
     Case("baud=9600", "FAIL", MUTE),
     Case("baud=112000", "PASS"),  # 2.8 % are put up with
     Case("swap@transfer:1500", "ERROR", LOST),
-    Case("swap@host_byte:60", "FAIL", MUTE),
+    Case("swap@host_byte:60", "ERROR", LOST),
     Case("jig=empty", "ERROR", "the jig is empty"),
     Case("jig=open", "ERROR", "the lid is open"),
 )

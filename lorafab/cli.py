@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from lorafab.errors import LabelRefused, LedgerError, LorafabError, RecordError, UsageError
 
 _Handler = Callable[[argparse.Namespace], object]
+_MAX_KHZ = 100_000  # no probe's SWD clock is faster
 
 
 class _Parser(argparse.ArgumentParser):
@@ -305,14 +306,17 @@ def _bench_flash(options: argparse.Namespace) -> object:
     from lorafab.virtual import bench, chips, cost
 
     names = options.board or list(chips.names())
-    image = options.image.read_bytes() if options.image else bench.random_image(options.size)
+    given = options.image.read_bytes() if options.image else None
+    length = options.size if given is None else len(given)
     for name in names:
         size = chips.named(name).flash_size
-        if not 0 < len(image) <= size:
-            raise UsageError(f"an image of {len(image)} bytes was given, {name} takes 1 to {size}; choose another size")
+        if not 0 < length <= size:
+            raise UsageError(f"an image of {length} bytes was given, {name} takes 1 to {size}; choose another size")
+    image = bench.random_image(length) if given is None else given
     clocks = options.khz or [4000, 10000]
-    if min(clocks) <= 0:
-        raise UsageError(f"an SWD clock of {min(clocks)} kHz was given, wanted a positive number; correct it")
+    for khz in clocks:
+        if not 1 <= khz <= _MAX_KHZ:
+            raise UsageError(f"an SWD clock of {khz} kHz was given, wanted 1 to {_MAX_KHZ}; correct it")
     results = [bench.flash(name, khz, erase, image) for name in names for khz in clocks for erase in bench.WAYS]
     figures = {name: [vars(one) for one in cost.table(chips.named(name))] for name in names}
     if options.json:

@@ -58,7 +58,9 @@ def test_the_command_prints_a_table_and_the_model(capsys: pytest.CaptureFixture[
         (["--board", "nosuch"], ["nosuch", "wle5"]),
         (["--board", "wle5", "--size", "0"], ["0 bytes", "262144"]),
         (["--board", "wle5", "--size", "300000"], ["300000 bytes", "262144"]),
-        (["--board", "wle5", "--khz", "0"], ["0 kHz"]),
+        (["--board", "wle5", "--size", "-1"], ["-1 bytes", "262144"]),
+        (["--board", "wle5", "--khz", "0"], ["0 kHz", "1 to 100000"]),
+        (["--board", "wle5", "--khz", "4000", "--khz", "100001"], ["100001 kHz", "1 to 100000"]),
     ],
 )
 def test_wrong_requests_are_usage_errors(

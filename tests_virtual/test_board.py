@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafab.errors import StationBusy
+from lorafab.errors import JigError, StationBusy
 from lorafab.virtual.board import Board
 from lorafab.virtual.bus import BusFault
 from lorafab.virtual.cpu import GENERAL
@@ -72,6 +72,24 @@ def test_one_user_at_a_time(tmp_path: Path) -> None:
     assert board.mem_read(SRAM, 4) >= 0
     board.close()
     Board.open(tmp_path / "b").close()
+
+
+def test_a_path_that_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    """A loop, a link to nowhere, a file in place of a folder, a name that is too long, a folder nobody can write to."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "b")
+    (tmp_path / "file").touch()
+    for path in ("loop", "link", "file/b", "x" * 300, "/proc/b"):
+        with pytest.raises(JigError, match=r"cannot be used \([A-Z][a-z ]+.*\); check its path and folder"):
+            Board.open(tmp_path / path)
+
+
+def test_the_board_to_swap_in_must_be_one_of_the_same_chip(tmp_path: Path) -> None:
+    """Said before anything starts; the board itself is left alone."""
+    Board.open(tmp_path / "b.swapped", chip="l072").close()
+    with pytest.raises(JigError, match=r"b\.swapped is made as l072, wanted wle5"):
+        open_board(tmp_path / "b", faults="swap@byte:1")
+    assert not (tmp_path / "b").exists()
 
 
 def test_identity_faults_show(tmp_path: Path) -> None:

@@ -60,8 +60,16 @@ def test_the_file_tells_its_chip(tmp_path: Path, name: str) -> None:
     file.stores["flash"].put(1, (tmp_path / "other").read_bytes()[0x40000 : 0x40000 + 4096])
     file.stores["flash"].put(0, b"\0")
     assert read_chip_name(file.path) == name
-    assert read_chip_name(tmp_path / "none") is None
     file.close()
+
+
+def test_what_is_no_board_file_names_no_chip(tmp_path: Path) -> None:
+    """A pipe or a device is not even read, because that might never end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text").write_bytes(b"LFVBOARD")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "none", tmp_path / "text"):
+        with pytest.raises(JigError, match=f"{path} is not a virtual board file of version 2"):
+            read_chip_name(path)
 
 
 def test_another_chip_is_refused(tmp_path: Path) -> None:

@@ -34,3 +34,13 @@ def test_a_board_lives_on_after_its_debugger_was_silent(tmp_path: Path, pause_s:
     finally:
         registry.detach("pause")
         board.close()
+
+
+def test_any_number_of_calls_is_taken_while_the_thread_waits(tmp_path: Path) -> None:
+    """The caller holds the board's lock and toggles its reset pin more often than a pipe holds bytes."""
+    board = Board.open(tmp_path / "b.board")
+    with board.lock:
+        for _ in range(40_000):
+            board.set_reset_pin(True)
+            board.set_reset_pin(False)
+    board.close()

@@ -12,7 +12,8 @@ from lorafab.interfaces import Jig
 from lorafab.virtual import chips, registry
 from lorafab.virtual.boardfile import BoardFile
 from lorafab.virtual.faults import FaultPlan
-from lorafab.virtual.jig import CHIP_VARIABLE, FAULTS_VARIABLE, VirtualJig
+from lorafab.virtual.jig import VirtualJig
+from lorafab.virtual.registry import CHIP_VARIABLE, FAULTS_VARIABLE
 
 LABELS = [f"LW:D0:00005EEF10000001:024C46420000000{number}:FFFF0000" for number in range(1, 4)]
 Open = Callable[..., VirtualJig]
@@ -206,7 +207,7 @@ def test_a_chip_that_is_not_known_is_refused(put: Open, named: Path, monkeypatch
 def test_faults_that_the_chip_cannot_have_are_refused(put: Open, named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a file is made."""
     monkeypatch.setenv(FAULTS_VARIABLE, "stuck_bit=0x20000000.0=1")
-    with pytest.raises(ConfigError, match="which an STM32WLE5JC programs"):
+    with pytest.raises(ConfigError, match="an STM32WLE5JC does not program"):
         put()
     assert not named.exists()
 

@@ -244,6 +244,11 @@ def test_a_silent_line(bench: Bench) -> None:
     assert result.record["keys"]["generation"] == 1
 
 
+def test_a_silence_because_the_supply_failed(bench: Bench) -> None:
+    """Neither the line nor the probe has an answer: that is no fault of the firmware, so the board may be good."""
+    refused(bench, 3, "connection to the chip was lost", LORAFAB_VIRTUAL_FAULTS="power_cut@host_byte:20")
+
+
 def test_a_wrong_chip(bench: Bench) -> None:
     """Another family in the jig: nothing is claimed, nothing is written."""
     result = refused(bench, 1, "device id 0x415", LORAFAB_VIRTUAL_FAULTS="idcode=0x10016415")

@@ -209,6 +209,21 @@ def test_the_port_is_woken_either_way(board: Board, dormant: bool) -> None:
         assert opened.target.dp.dpidr.idr == FACTS.dpidr
 
 
+def test_a_probe_that_lets_go_lets_go_of_reset(board: Board) -> None:
+    """All pins float after a disconnect; what somebody else pulls stays low."""
+    for someone_else in (False, True):
+        probe = VirtualProbe("jig0")
+        probe.open()
+        probe.connect()
+        if someone_else:
+            board.set_reset_pin(True)
+        else:
+            probe.assert_reset(True)
+        probe.disconnect()
+        probe.close()
+        assert board.core.in_reset is someone_else
+
+
 def test_the_reset_pin(board: Board) -> None:
     """Pulled by this probe or by the jig: the probe reads what is on the wire, and so does the chip."""
     probe = VirtualProbe("jig0")

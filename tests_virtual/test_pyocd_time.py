@@ -9,6 +9,8 @@ from typing import Any
 import pyocd.coresight.cortex_m
 import pyocd.utility.timeout
 import pytest
+from pyocd.gdbserver.gdbserver import GDBClientSession, GDBServer
+from pyocd.probe.shared_probe_proxy import SharedDebugProbeProxy
 from pyocd.utility.timeout import Timeout
 
 from lorafab.virtual import pyocd_time
@@ -122,9 +124,55 @@ def test_threads_and_boards_do_not_meet(boards: tuple[RamBoard, RamBoard]) -> No
     assert [board.now_ns for board in boards] == [101 * 10**9, 110 * 10**9]
 
 
+def test_a_shared_probe_is_its_boards_probe(boards: tuple[RamBoard, RamBoard]) -> None:
+    """The stock commands put a proxy between the session and the probe."""
+    proxy = SharedDebugProbeProxy("two")
+    Waiter(proxy).pause(5)
+    assert Waiter(proxy).looks(10, 1) == 12
+    assert [board.now_ns for board in boards] == [0, 16 * 10**9]
+
+
+def gdb_server(probe: object) -> tuple[Any, Any]:
+    """A gdb server that has done nothing yet, and a client of it; the core that it looks at runs."""
+    server: Any = object.__new__(GDBServer)
+    client: Any = object.__new__(GDBClientSession)
+    server.session = SimpleNamespace(probe=probe)
+    server.target = SimpleNamespace(get_state=lambda: None)
+    client._server, client._packet_io = server, SimpleNamespace(interrupt_event=threading.Event())
+    return server, client
+
+
+def test_a_board_lives_while_the_gdb_server_waits(boards: tuple[RamBoard, RamBoard]) -> None:
+    """Between two looks at a running core the board lives as long as the server waits, with a client or without."""
+    server, client = gdb_server("one")
+    assert not client.wait_for_interrupt(0.01)
+    assert boards[0].now_ns == 10_000_000
+    server._read_and_process_target_state(client=client)
+    assert boards[0].now_ns == 10_000_000, "the client has waited"
+    server._read_and_process_target_state(client=None)
+    assert boards[0].now_ns == 20_000_000
+    assert boards[1].now_ns == 0
+
+
+def test_ctrl_c_ends_the_wait_at_once(boards: tuple[RamBoard, RamBoard]) -> None:
+    """The board does not live on behind it."""
+    _, client = gdb_server("one")
+    client._packet_io.interrupt_event.set()
+    assert client.wait_for_interrupt(10)
+    assert boards[0].now_ns == 0
+
+
+def test_a_gdb_server_of_a_real_probe_is_left_alone(boards: tuple[RamBoard, RamBoard]) -> None:
+    """Even while virtual probes are open."""
+    server, client = gdb_server("real")
+    assert not client.wait_for_interrupt(0.001)
+    server._read_and_process_target_state(client=None)
+    assert [board.now_ns for board in boards] == [0, 0]
+
+
 def test_everything_is_as_it_was_after_the_last_probe() -> None:
     """Not before: the first one closed leaves the other its time."""
-    names = TIMEOUT.time, TIMEOUT.sleep, CORTEX_M.sleep
+    names = TIMEOUT.time, TIMEOUT.sleep, CORTEX_M.sleep, GDBClientSession.wait_for_interrupt
     board = RamBoard()
     pyocd_time.begin("one", board)
     pyocd_time.begin("two", board)
@@ -134,4 +182,4 @@ def test_everything_is_as_it_was_after_the_last_probe() -> None:
     Waiter("two").pause(1)
     assert board.now_ns == 10**9
     pyocd_time.end("two")
-    assert (TIMEOUT.time, TIMEOUT.sleep, CORTEX_M.sleep) == names
+    assert (TIMEOUT.time, TIMEOUT.sleep, CORTEX_M.sleep, GDBClientSession.wait_for_interrupt) == names

@@ -4,6 +4,7 @@ The order is the safety: a label and a chip are bound and the key is sealed befo
 programmer; every turn is in the journal before it is taken; a PASS is a record on disk before it is shown.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -13,10 +14,11 @@ from lorafab.domain.identity import REGIONS, is_virtual_chip
 from lorafab.domain.image import Image, check_image
 from lorafab.domain.label import Label, parse_label
 from lorafab.domain.measurement import Measurement, Value
+from lorafab.domain.memory_map import Span
 from lorafab.domain.record import RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.drivers.image_file import load_image
-from lorafab.errors import ForeignIdentity, JigError, LorafabError, PlanError, RecordError
+from lorafab.errors import DutError, ForeignIdentity, JigError, LorafabError, PlanError, RecordError
 from lorafab.interfaces import ChipInfo, ClaimRequest, Link, Programmer, Scan
 from lorafab.run import recording
 from lorafab.run.outcome import Cause, RunState, StepState, sentence_of
@@ -218,7 +220,13 @@ class Run:
     @cached_property
     def shell(self) -> Shell:
         """The firmware's shell on the line."""
-        return Shell(self.link, self.station.config.station.link.reply_timeout_s)
+        return Shell(self.link, self.station.config.station.link.reply_timeout_s, self._still_there)
+
+    def _still_there(self) -> None:
+        """Raise ProbeError when the chip does not answer its probe either, so that nobody blames the firmware."""
+        memory = self.station.memory
+        with suppress(DutError):
+            self.station.programmer.read(Span(memory.flash.start, memory.word_size))
 
     def _permit(self, name: str) -> bool:
         """Whether the run was given this permit, which is then used."""

@@ -4,6 +4,8 @@ One command a line; the answer is any number of ``key=value`` lines and then ``O
 ended by ``\r\n`` (firmware/endnode-wle5/README.md).
 """
 
+from collections.abc import Callable
+
 from lorafab.errors import LinkSilent, ShellError
 from lorafab.interfaces import Link
 
@@ -12,10 +14,14 @@ MAX_NOISE_LINES = 16
 
 
 class Shell:
-    """Asks the board; ``timeout_s`` is how long each line of an answer may take."""
+    """Asks the board; ``timeout_s`` is how long each line of an answer may take.
 
-    def __init__(self, link: Link, timeout_s: float) -> None:
-        self._link, self._timeout_s = link, timeout_s
+    ``still_there`` is called when the board is silent. It raises what it finds where the silence has another cause
+    than the board: no power, no contact, another board in the nest.
+    """
+
+    def __init__(self, link: Link, timeout_s: float, still_there: Callable[[], None] = lambda: None) -> None:
+        self._link, self._timeout_s, self._still_there = link, timeout_s, still_there
 
     def ask(self, command: str) -> dict[str, str]:
         """Send a command, return its values. Raises LinkSilent, ShellError."""
@@ -58,6 +64,7 @@ class Shell:
     def _line(self, command: str) -> str:
         raw = self._link.read_line(self._timeout_s)
         if raw is None:
+            self._still_there()
             raise LinkSilent(
                 f"the board sent no line for {self._timeout_s:g} s after {command}; "
                 "check the contacts of the serial line and its baud rate, repeat once, then set it aside"

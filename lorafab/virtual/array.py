@@ -72,6 +72,7 @@ class FlashArray:
         """The operation in flight, if any, is cut short."""
         offset, size = self.store.resolve()
         if size:
+            self._apply_stuck(offset, size)
             self._show(offset, size)
 
     def _show(self, offset: int, size: int) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 from lorafab.errors import JigError
 from lorafab.virtual import chips, cost
 from lorafab.virtual.access_ports import AccessPort
-from lorafab.virtual.boardfile import BoardFile, read_chip_name
+from lorafab.virtual.boardfile import BoardFile, read_chip_name, unusable
 from lorafab.virtual.bus import BusFault, Memory
 from lorafab.virtual.chip import Chip
 from lorafab.virtual.clock import Clock
 from lorafab.virtual.core import Core
 from lorafab.virtual.dap import SwDp
-from lorafab.virtual.faults import Action, ActiveFaults, FaultPlan
+from lorafab.virtual.faults import Action, ActiveFaults, FaultPlan, Swap
 from lorafab.virtual.freerun import FreeRun
 from lorafab.virtual.serial_line import SerialLine
 from lorafab.virtual.silicon import Console, Silicon, Sleep
@@ -45,13 +45,18 @@ class Board:
 
         ``chip``: profile or short name for a new board (None: the STM32WLE5JC), and what an existing one must have.
         ``uart_link`` becomes a symbolic link to the board's serial port. Raises StationBusy when another process
-        holds the file, JigError when it is not a board file, PortError when the link cannot be made, ConfigError for
-        an unknown chip or faults that this chip cannot have.
+        holds the file, JigError when it is not a board file or cannot be opened, PortError when the link cannot be
+        made, ConfigError for an unknown chip or faults that this chip cannot have.
         """
-        chip = _chip_of(path, chip)
         plan = faults or FaultPlan()
-        plan.check(chip)
-        file = BoardFile(path, chip)
+        try:
+            chip = _chip_of(path, chip)
+            plan.check(chip)
+            if plan.of(Swap):
+                _chip_of(_other(path), chip)
+            file = BoardFile(path, chip)
+        except OSError as error:
+            raise unusable(path, error) from None
         try:
             wire = SerialWire(uart_link)
         except BaseException:
@@ -142,10 +147,9 @@ class Board:
 
     def _swap(self) -> None:
         """The fault plan puts another board into the nest: one of the same kind, with the same sticker."""
-        other = self.path.with_name(self.path.name + ".swapped")
         sticker, chip = self._file.sticker, self._file.chip
         self._file.close()
-        self._put_in(BoardFile(other, chip))
+        self._put_in(BoardFile(_other(self.path), chip))
         if sticker is not None:
             self._file.stick(sticker)
 
@@ -301,15 +305,18 @@ class Board:
         self.line.send(byte, self.console.baud)
 
 
+def _other(path: Path) -> Path:
+    """The file of the board that a swap puts in."""
+    return path.with_name(path.name + ".swapped")
+
+
 def _chip_of(path: Path, wanted: Chip | str | None) -> Chip:
     chip = chips.named(wanted) if isinstance(wanted, str) else wanted
     if not path.exists():
         return chip or chips.named(chips.DEFAULT)
     name = read_chip_name(path)
-    if name is None:
-        raise JigError(f"{path} is not a virtual board file; name another file, or a new one")
     if chip is None:
         return chips.named(name)
     if chip.name != name:
-        raise JigError(f"the board in {path} is a {name}, wanted {chip.name}; name another file, or that board")
+        raise JigError(f"the board in {path} is made as {name}, wanted {chip.name}; name another file, or that board")
     return chip

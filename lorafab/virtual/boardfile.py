@@ -117,6 +117,7 @@ class StoreFile:
 
     def begin_program(self, offset: int, data: bytes, state: int = State.PROGRAMMED) -> None:
         """Note that the bytes from ``offset`` on (at most 256) are about to become ``data``, their cells ``state``."""
+        assert len(data) <= PROGRAM_LIMIT
         self._note(_Kind.PROGRAM, offset, len(data), state, data)
         self.programs, self.programmed = self.programs + 1, self.programmed + len(data)
 
@@ -307,12 +308,13 @@ def states_offset(chip: Chip, store: str = "flash") -> int:
     return _layout(chip)[0][names.index(store)][1]
 
 
-def read_chip_name(path: Path) -> str | None:
-    """Name of the chip of the board in ``path``; None when there is no board file. Neither opens nor locks it."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
+def read_chip_name(path: Path) -> str:
+    """Name of the chip of the board in ``path``, which is neither opened for writing nor locked.
+
+    Raises JigError when that is no board file, OSError when it cannot be read.
+    """
+    # Reading a pipe or a device would never end.
+    data = path.read_bytes() if path.is_file() else b""
     at = -1
     while (at := data.find(_MAGIC, at + 1)) >= 0:  # the flash before the header may hold anything, so its CRC decides
         head = data[at : at + _HEADER.size + 4]
@@ -320,7 +322,12 @@ def read_chip_name(path: Path) -> str | None:
         if whole and zlib.crc32(head[: _HEADER.size]) == struct.unpack_from("<I", head, _HEADER.size)[0]:
             name: bytes = _HEADER.unpack_from(head)[3]
             return name.rstrip(b"\0").decode("ascii", "replace")
-    return None
+    raise JigError(f"{path} is not a virtual board file of version {_VERSION}; name another file, or a new one")
+
+
+def unusable(path: Path, error: OSError) -> JigError:
+    """The operating system keeps us from a board file."""
+    return JigError(f"the virtual board file {path} cannot be used ({error.strerror}); check its path and folder")
 
 
 def _check(path: Path, chip: Chip) -> None:

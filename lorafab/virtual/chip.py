@@ -148,6 +148,8 @@ class Chip:
     parts: tuple[At, ...]
     """``clocks`` (gives ``hz``) and ``flash`` are obligatory; ``console`` is the serial port on the connector."""
     currents: Currents
+    wrp_unit: int | None = None
+    """Bytes of flash that are write-protected together; None: a page."""
     uid_prefix: bytes = b"LFVB"
     """How the unique ids of virtual chips begin."""
     uid_size: int = 12

@@ -181,7 +181,11 @@ class Cpu:
 
     def watch_words(self, addresses: set[int]) -> None:
         """Stop before reading or executing one of these 8-byte words; replaces the earlier set."""
-        words = tuple(Span(a, a + 7, True, False, Why.BAD_WORD) for a in sorted(addresses))
+        runs: list[tuple[int, int]] = []  # neighbours together: a cut mass erase leaves tens of thousands
+        for address in sorted(addresses):
+            first = runs.pop()[0] if runs and runs[-1][1] + 1 == address else address
+            runs.append((first, address + 7))
+        words = tuple(Span(first, last, True, False, Why.BAD_WORD) for first, last in runs)
         if words != self._bad_words:
             self._bad_words = words
             self._between_runs(self._watch)
@@ -199,9 +203,9 @@ class Cpu:
         spans = [(s.first, s.last) for s in self._bad_words + self._fetch_watches]
         if len(spans) > _MANY_HOOKS:
             regions: dict[int, list[int]] = {}  # one span for each memory, of 16 MiB at most
-            for first, _ in spans:
-                regions.setdefault(first >> 24, []).append(first)
-            spans = [(min(region), max(region) + 7) for region in regions.values()]
+            for first, last in spans:
+                regions.setdefault(first >> 24, []).extend((first, last))
+            spans = [(min(region), max(region)) for region in regions.values()]
         hook = self._engine.hook
         self._fetch_hooks = [hook(UC_HOOK_CODE, self._on_watched_code, max(a - 2, 0), b) for a, b in spans]
         self._protect()
@@ -464,7 +468,7 @@ class Cpu:
             if span.first <= last and address <= span.last and (span.reads if reading else span.writes):
                 if span.why in self._passing:
                     continue
-                at = span.first if span.why is Why.BAD_WORD else address
+                at = max(span.first, address & ~7) if span.why is Why.BAD_WORD else address
                 self._refuse_access(reading, Stop(span.why, at, "", not reading, size), address)
                 return True
         return False
@@ -495,7 +499,7 @@ class Cpu:
         for span in self._bad_words + self._fetch_watches:
             end = address if span.why is Why.WATCH_FETCH else last  # which matches by its first byte
             if span.why not in self._passing and span.first <= end and address <= span.last:
-                at = span.first if span.why is Why.BAD_WORD else address
+                at = max(span.first, address & ~7) if span.why is Why.BAD_WORD else address
                 return Stop(span.why, at, size=size)
         return None
 

@@ -7,6 +7,7 @@ paces the board, so that runs repeat exactly; only when it has been silent for l
 line, does the thread step in.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from lorafab.virtual.board import Board
 
 _SLICE_NS = 1_000_000
-_DEBUGGER_SILENT_S = 0.1
-_SERIAL_SILENT_S = 0.003
+# A debugger is silent when so many looks in a row, so many seconds apart, find no traffic. Looks are counted, and not
+# the time alone: on a busy computer the debugger's thread may get no turn for long without being silent.
+_LOOKS, _LOOK_S = 10, 0.01
+_SERIAL_LOOKS, _SERIAL_LOOK_S = 3, 0.001
+_SILENT_S = 0.1
 _RESTLESS_TURNS = 3
 
 
@@ -29,14 +33,16 @@ class FreeRun:
         self._board = board
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
-        self._restless = 0
+        self._restless = self._quiet = 0
+        self._seen = self._looked_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"board {board.path.name}", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
         """Power, reset or debugger changed: look again."""
         if not self._stopping:
-            os.write(self._wake_write, b"x")
+            with contextlib.suppress(BlockingIOError):  # the pipe is full: it has been told
+                os.write(self._wake_write, b"x")
 
     def stop(self) -> None:
         """End the thread."""
@@ -70,14 +76,22 @@ class FreeRun:
         if not self._restless or self._restless > _RESTLESS_TURNS:
             board.console.receive(board.line.receive(board.console.baud))
         if board.debugger_attached:
-            silent_s = time.monotonic() - board.last_debug_access
-            needed_s = _SERIAL_SILENT_S if board.console.active else _DEBUGGER_SILENT_S
-            if silent_s < needed_s:
-                return needed_s - silent_s
+            looks, look_s = (_SERIAL_LOOKS, _SERIAL_LOOK_S) if board.console.active else (_LOOKS, _LOOK_S)
+            if not self._is_silent(looks, look_s):
+                return look_s
             # It may set the core going at any time, and says nothing to this thread when it does.
             wait_s = self._live()
-            return _DEBUGGER_SILENT_S if wait_s is None else wait_s
+            return _SILENT_S if wait_s is None else wait_s
         return self._live()
+
+    def _is_silent(self, looks: int, look_s: float) -> bool:
+        """Look whether the debugger has done something; answers whether it has been silent for long."""
+        now_s, access = time.monotonic(), self._board.last_debug_access
+        if access != self._seen:
+            self._seen, self._quiet, self._looked_s = access, 0, now_s
+        elif now_s - self._looked_s >= look_s / 2:  # other reasons to be awake are no looks
+            self._quiet, self._looked_s = self._quiet + 1, now_s
+        return self._quiet >= looks
 
     def _live(self) -> float | None:
         board, core = self._board, self._board.core

@@ -1,21 +1,11 @@
 """The virtual jig: one nest with a virtual board in it, a lid, a supply and a camera over the label."""
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from lorafab.virtual import registry
-from lorafab.virtual.board import Board
-from lorafab.virtual.faults import FaultPlan
 from lorafab.virtual.label_picture import draw_label
-
-FAULTS_VARIABLE = "LORAFAB_VIRTUAL_FAULTS"
-"""Environment variable with what shall go wrong, see lorafab.virtual.faults."""
-
-CHIP_VARIABLE = "LORAFAB_VIRTUAL_CHIP"
-"""Environment variable with the short name of a profile, such as ``l072``: what a new board is (without it
-lorafab.virtual.chips.DEFAULT), and what a named one must be (without it any)."""
 
 
 class VirtualJig:
@@ -26,17 +16,12 @@ class VirtualJig:
 
         ``site`` is the id of its probe, ``boards`` the folder for boards that nobody named, ``uart_link`` the name
         of its serial port, and ``next_label`` gives the text of the sticker that a board without one receives when
-        the camera first looks. Raises StationBusy when another process holds the board.
+        the camera first looks. Raises as ``registry.open_file``.
         """
-        named = os.environ.get(registry.BOARD_VARIABLE)
         # A board that nobody named is a new one for each run, like the next one from the tray.
-        path = Path(named) if named else boards / f"{secrets.token_hex(8)}.board"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        uart_link.parent.mkdir(parents=True, exist_ok=True)
-        faults = FaultPlan.parse(os.environ.get(FAULTS_VARIABLE, ""))
+        path = registry.board_file() or boards / f"{secrets.token_hex(8)}.board"
         self._site, self._next_label = site, next_label
-        chip = os.environ.get(CHIP_VARIABLE) or None
-        self._board = Board.open(path, chip=chip, uart_link=uart_link, faults=faults)
+        self._board = registry.open_file(path, uart_link)
         registry.attach(site, self._board)
 
     def present(self) -> bool:

@@ -20,6 +20,8 @@ from lorafab.virtual.dap import Ack
 from lorafab.virtual.packets import CmsisDap, TransferFailedError, UnpluggedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyocd.board.board import Board as PyocdBoard
     from pyocd.board.board_ids import BoardInfo
 
@@ -58,7 +60,7 @@ class VirtualProbe(DebugProbe):
         super().__init__()
         self._site = site
         self._board: Board | None = None
-        self._owns_board = False
+        self._owns_board = self._pulls_reset = False
         self._dap: CmsisDap | None = None
         self._protocol: DebugProbe.Protocol | None = None
 
@@ -136,17 +138,17 @@ class VirtualProbe(DebugProbe):
         if self._dap is not None:
             return
         board = registry.board_in(self._site)
-        path = registry.board_file()
-        if board is None and (path is None or self._site != registry.DEFAULT_SITE):
-            raise exceptions.ProbeDisconnected(f"there is no board in {self._site}")
         if board is None:
-            board = self._open_file()
+            path = registry.board_file()
+            if path is None or self._site != registry.DEFAULT_SITE:
+                raise exceptions.ProbeDisconnected(f"there is no board in {self._site}")
+            board = self._open_file(path)
         self._board, self._dap = board, CmsisDap(board)
         pyocd_time.begin(self, board)
 
-    def _open_file(self) -> Board:
+    def _open_file(self, path: Path) -> Board:
         try:
-            board = registry.open_file()
+            board = registry.open_file(path)
         except LorafabError as error:
             raise exceptions.ProbeError(str(error)) from error
         board.power(True)
@@ -173,8 +175,12 @@ class VirtualProbe(DebugProbe):
         self._let_go()
 
     def _let_go(self) -> None:
+        board = self._opened_board()
         self._protocol = None
-        self._opened_board().attach_debugger(False)
+        if self._pulls_reset:
+            self._pulls_reset = False  # all pins float now (CMSIS-DAP, DAP_Disconnect), and the board pulls nRESET up
+            board.set_reset_pin(False)
+        board.attach_debugger(False)
 
     def set_clock(self, frequency: float) -> None:
         """Set the SWD clock in Hz."""
@@ -200,6 +206,7 @@ class VirtualProbe(DebugProbe):
     def assert_reset(self, asserted: bool) -> None:
         """Pull nRESET low, or let it go."""
         self._ask(self.dap.command)
+        self._pulls_reset = asserted
         self._opened_board().set_reset_pin(asserted)
 
     def is_reset_asserted(self) -> bool:

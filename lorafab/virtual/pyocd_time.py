@@ -11,12 +11,17 @@ same thread, gets what it always got. When the last virtual probe is closed the 
 Only loops that wait for a target are concerned: pyocd.utility.timeout (all of ``Timeout``), resets and halts in
 pyocd.coresight.cortex_m, and the unlocking of a Nordic part. Speeds that pyOCD prints are still the computer's. Read
 in pyOCD 0.46.
+
+The gdb server is the exception: it looks at a running core every 10 ms of the computer's time, for as long as somebody
+debugs. Each look is well below a millisecond of the wire, so the firmware would run at a thirtieth of its speed; while
+the server waits, the board lives through the same 10 ms.
 """
 
 import sys
 import threading
 import time
-from types import FrameType, ModuleType
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, Protocol
 
 from lorafab.virtual.clock import Clock
@@ -26,6 +31,7 @@ _NAMES = {
     "pyocd.coresight.cortex_m": ("sleep",),
     "pyocd.target.family.target_nRF52": ("sleep",),
 }
+_GDB_SERVER = "pyocd.gdbserver.gdbserver"
 _DEEPEST = 6  # Timeout.did_time_out calls check, which calls us; then comes the loop, or a helper of it
 
 
@@ -44,7 +50,7 @@ class LivingBoard(Protocol):
 
 _lock = threading.Lock()
 _boards: dict[object, LivingBoard] = {}
-_before: list[tuple[ModuleType, str, object]] = []
+_before: list[tuple[object, str, object]] = []
 
 
 def begin(probe: object, board: LivingBoard) -> None:
@@ -60,17 +66,50 @@ def end(probe: object) -> None:
     with _lock:
         if _boards.pop(probe, None) is not None and not _boards:
             while _before:
-                module, name, value = _before.pop()
-                setattr(module, name, value)
+                owner, name, value = _before.pop()
+                setattr(owner, name, value)
 
 
 def _rebind() -> None:
     for path, names in _NAMES.items():
         module = sys.modules.get(path)  # what pyOCD has not loaded cannot wait
         for name in names if module is not None else ():
-            assert module is not None
-            _before.append((module, name, getattr(module, name)))
-            setattr(module, name, {"time": _time, "sleep": _sleep}[name])
+            _replace(module, name, {"time": _time, "sleep": _sleep}[name])
+    server: Any = sys.modules.get(_GDB_SERVER)
+    if server is not None:
+        client, server = server.GDBClientSession, server.GDBServer
+        _replace(client, "wait_for_interrupt", _wait_for_interrupt(client.wait_for_interrupt))
+        _replace(server, "_read_and_process_target_state", _look_without_client(server._read_and_process_target_state))
+
+
+def _replace(owner: object, name: str, by: object) -> None:
+    _before.append((owner, name, getattr(owner, name)))
+    setattr(owner, name, by)
+
+
+def _wait_for_interrupt(original: Callable[..., bool]) -> Callable[..., bool]:
+    """The server between two looks on behalf of a client: it waits for Ctrl-C, and the board lives meanwhile."""
+
+    def wait_for_interrupt(client: Any, timeout: float | None = None) -> bool:
+        interrupted = original(client, timeout)
+        board = _board_in(client._server.session)
+        if board is not None and timeout is not None and not interrupted:
+            board.advance(round(timeout * 1e9))
+        return interrupted
+
+    return wait_for_interrupt
+
+
+def _look_without_client(original: Callable[..., object]) -> Callable[..., object]:
+    """The server's own look at a running core, when no client waits in the other loop."""
+
+    def look(server: Any, client: Any = None) -> object:
+        board = _board_in(server.session)
+        if board is not None and client is None:
+            board.advance(round(server._TARGET_STATE_INTERVAL * 1e9))
+        return original(server, client=client)
+
+    return look
 
 
 def _time() -> float:
@@ -94,6 +133,12 @@ def _board_of(frame: FrameType | None) -> LivingBoard | None:
         owner: Any = frame.f_locals.get("self")
         session = getattr(owner, "session", None) or getattr(getattr(owner, "target", None), "session", None)
         if session is not None:
-            return _boards.get(getattr(session, "probe", None))
+            return _board_in(session)
         frame = frame.f_back
     return None
+
+
+def _board_in(session: Any) -> LivingBoard | None:
+    """The board of a session, whose probe is behind a SharedDebugProbeProxy in the gdb server and the commander."""
+    probe = getattr(session, "probe", None)
+    return _boards.get(probe) or _boards.get(getattr(probe, "probe", None))

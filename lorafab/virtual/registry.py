@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorafab.errors import JigError
-
 if TYPE_CHECKING:
     # Looking for probes must not load the emulator.
     from lorafab.virtual.board import Board
@@ -84,22 +82,21 @@ def chip_in(site: str) -> Chip:
     if board is not None:
         return board.chip
     from lorafab.virtual import chips
-    from lorafab.virtual.boardfile import read_chip_name
+    from lorafab.virtual.boardfile import read_chip_name, unusable
 
     path = board_file()
-    if path is None or not path.exists():
-        return chips.named(wanted_chip() or chips.DEFAULT)
-    name = read_chip_name(path)
-    if name is None:
-        raise JigError(f"{path} is not a virtual board file; name another file, or a new one")
+    try:
+        name = read_chip_name(path) if path is not None and path.exists() else wanted_chip() or chips.DEFAULT
+    except OSError as error:
+        raise unusable(path or Path(), error) from None
     return chips.named(name)
 
 
-def open_file() -> Board:
-    """Open the board file that the environment names; it has no power yet. Raises LorafabError."""
+def open_file(path: Path, uart_link: Path | None = None) -> Board:
+    """Open a board file with the chip and the faults that the environment names; it has no power yet.
+
+    ``uart_link`` and what is raised are those of ``Board.open``.
+    """
     from lorafab.virtual.board import Board
 
-    path = board_file()
-    if path is None:
-        raise JigError(f"no board file is named, wanted one in {BOARD_VARIABLE}; set the variable")
-    return Board.open(path, chip=wanted_chip(), faults=fault_plan())
+    return Board.open(path, chip=wanted_chip(), uart_link=uart_link, faults=fault_plan())

@@ -18,9 +18,6 @@ from lorafab.virtual.wire import SerialWire
 TOLERANCE: Final = 0.04
 """Rates that differ by more are misread."""
 
-FIRST_HOST_HZ: Final = 115_200
-"""Speed of the host's port until somebody sets another."""
-
 GARBAGE: Final = 0xA5
 """What ``uart=garbage`` flips in every byte."""
 
@@ -42,6 +39,7 @@ class SerialLine:
 
     def __init__(self, wire: SerialWire, faults: ActiveFaults, clock: Clock) -> None:
         self._wire, self._faults, self._clock = wire, faults, clock
+        # The speed of the host's port until somebody sets another.
         settings = termios.tcgetattr(wire.fd)
         settings[4] = settings[5] = termios.B115200
         termios.tcsetattr(wire.fd, termios.TCSANOW, settings)

@@ -210,6 +210,8 @@ class Silicon:
         self.sleep = Sleep.RUN
         self.debugger_holds_power = False
         self.reset_pin = False
+        self.reset_held = False
+        """Something beside the pin holds the core in reset."""
         self._rams = {ram: mmap.mmap(-1, ram.size) for ram in chip.rams}
         self.core = Core(self.bus, clock, chip.core, self, (chip.rom_table, chip.rom_pid))
         self.parts: dict[str, Part] = {}
@@ -273,10 +275,8 @@ class Silicon:
 
     def power_on(self) -> None:
         """The supply comes."""
-        for ram, data in self._rams.items():
-            # RAM comes up with noise; the same noise every time, so that runs repeat.
-            data[:] = hashlib.shake_128(b"lorafab virtual SRAM").digest(ram.size)
-            self.core.cpu.forget_code(ram.base, ram.size)
+        for ram in self._rams:
+            self.forget_ram(ram.name)
         for part in self.parts.values():
             part.power_on()
         self.core.power_on()
@@ -304,6 +304,13 @@ class Silicon:
                 data[:] = bytes(ram.size)
                 self.core.cpu.forget_code(ram.base, ram.size)
 
+    def forget_ram(self, name: str) -> None:
+        """A RAM had no power: it comes up with noise, the same every time, so that runs repeat."""
+        for ram, data in self._rams.items():
+            if ram.name == name:
+                data[:] = hashlib.shake_128(b"lorafab virtual SRAM").digest(ram.size)
+                self.core.cpu.forget_code(ram.base, ram.size)
+
     def hold_debug_power(self, held: bool) -> None:
         """The debug port's power-up request keeps the debug domain alive, which costs current."""
         if held != self.debugger_holds_power:
@@ -328,7 +335,7 @@ class Silicon:
         for part in self.parts.values():
             part.reset()
         self.clocks.note_reset(cause)
-        self.core.in_reset = self.reset_pin
+        self.core.in_reset = self.reset_pin or self.reset_held
         self.core.system_reset()
         self.show_current()
 
@@ -438,7 +445,7 @@ class _Gate(WordRegisters):
     def _open(self, offset: int, what: str) -> bool:
         if self._silicon.clocks.clocked(self._enable):
             return True
-        self._silicon.complain(
-            f"{self._part.name}: {what} {self._part.base + offset:#010x} while its clock is off does nothing"
-        )
+        sentence = f"{self._part.name}: {what} {self._part.base + offset:#010x} while its clock is off does nothing"
+        if sentence not in self._silicon.bus.complaints:  # a program that polls must not crowd out all others
+            self._silicon.complain(sentence)
         return False

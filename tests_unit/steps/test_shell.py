@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafab.errors import LinkSilent, ShellError
+from lorafab.errors import LinkSilent, ProbeError, ShellError
 from lorafab.steps.shell import MAX_NOISE_LINES, MAX_REPLY_LINES, Shell
 from tests_unit.fakes import FakeBoard, FakeLink
 
@@ -38,6 +38,22 @@ def test_whatever_arrives_is_an_answer_or_a_sentence(lines: list[bytes]) -> None
     except (ShellError, LinkSilent) as error:
         sentence = str(error)
     assert "ANY?" in sentence
+
+
+def test_silence_is_not_blamed_on_a_board_that_is_gone() -> None:
+    """Whoever can look whether the board is there is asked first, and only when it is silent."""
+
+    def gone() -> None:
+        raise ProbeError("no contact")
+
+    link = FakeLink(FakeBoard(silent=True))
+    link.waiting += [b"a=1", b"OK"]
+    shell = Shell(link, 0.5, gone)
+    assert shell.ask("A?") == {"a": "1"}
+    with pytest.raises(ProbeError, match="no contact"):
+        shell.ask("A?")
+    with pytest.raises(ProbeError, match="no contact"):
+        shell.wait_for_start("lorafab")
 
 
 def test_a_command_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

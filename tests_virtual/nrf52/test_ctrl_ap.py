@@ -171,6 +171,21 @@ def test_reset_holds_the_core(boards: Boards) -> None:
     assert probe.ask("R") == "00000004\n"
 
 
+def test_a_pin_reset_does_not_end_the_hold(boards: Boards) -> None:
+    """RESET is 1: the core stays where it is when the reset pin comes and goes, until power goes."""
+    probe = boards(program=SHELL, uicr=OPEN_UICR | {0x200: 18, 0x204: 18})
+    probe.ctrl.ap_write(CTRL_RESET, 1)
+    probe.board.set_reset_pin(True)
+    probe.board.set_reset_pin(False)
+    probe.said.clear()
+    probe.board.advance(10 * MS)
+    assert probe.said == b""
+    probe.board.power(False)
+    probe.board.power(True)
+    probe.board.advance(10 * MS)
+    assert probe.said == b"ready\n"
+
+
 def test_unknown_registers_are_noted(probe: Probe) -> None:
     """They read zero, and the board says so."""
     assert probe.ctrl.ap_read(0x20) == 0

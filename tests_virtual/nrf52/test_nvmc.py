@@ -5,6 +5,7 @@ import pytest
 from lorafab.virtual.bus import BusFault, BusStall
 from tests_virtual.nrf52.programs import SHELL
 from tests_virtual.nrf52.rig import (
+    AIRCR,
     C0,
     CONFIG,
     DCRDR,
@@ -20,6 +21,7 @@ from tests_virtual.nrf52.rig import (
     RAM,
     READY,
     READYNEXT,
+    SYSRESETREQ,
     UICR,
     UICR_APPROTECT,
     Boards,
@@ -157,6 +159,21 @@ def test_slices_add_up_to_an_erase(probe: Probe) -> None:
     assert probe.read(PLACE) == 7
 
 
+def test_a_slice_that_was_cut_short_does_not_count(probe: Probe) -> None:
+    """A reset in the middle of 80 ms: another 10 ms do not make an erased page of it."""
+    probe.store(PLACE, 0)
+    probe.write(PARTIALCFG, 80)
+    probe.write(CONFIG, 2)
+    probe.write(PARTIAL, PLACE)
+    probe.board.advance(1 * MS)
+    probe.write(AIRCR, SYSRESETREQ)
+    probe.board.advance(1 * MS)
+    probe.halt()
+    probe.write(PARTIALCFG, 10)
+    probe.erase(PARTIAL, PLACE)
+    assert probe.read(PLACE) not in (0, ERASED)
+
+
 def test_one_write_is_buffered(probe: Probe) -> None:
     """READYNEXT says whether another write is taken; READY waits for both."""
     probe.write(CONFIG, 1)
@@ -179,6 +196,22 @@ def test_a_debuggers_read_is_held_during_an_erase(probe: Probe) -> None:
     with pytest.raises(BusStall) as stall:
         probe.board.mem_read(0, 4)
     assert stall.value.until_ns - probe.now_ns == 85 * MS
+
+
+def test_a_debuggers_writes_are_held_during_an_operation(probe: Probe) -> None:
+    """Of a register during an erase, and of a third word: no time passes behind the debugger's back."""
+    probe.write(CONFIG, 2)
+    probe.write(ERASEPAGE, PLACE)
+    now_ns = probe.now_ns
+    with pytest.raises(BusStall) as caught:
+        probe.board.mem_write(CONFIG, 4, 1)
+    assert probe.now_ns == now_ns
+    assert 0 < caught.value.until_ns - now_ns <= 85 * MS
+    probe.write(CONFIG, 1)
+    for at in range(2):
+        probe.board.mem_write(PLACE + 4 * at, 4, at)
+    with pytest.raises(BusStall):
+        probe.board.mem_write(PLACE + 8, 4, 2)
 
 
 def test_polling_for_ready_is_cheap(probe: Probe) -> None:

@@ -124,3 +124,26 @@ def test_a_program_reads_the_id(boards: Boards) -> None:
     shell.board.advance(10 * MS)
     assert shell.ask("J") == "001F8401\n"
     assert not shell.complaints
+
+
+SHORTS, END_START = BASE + 0x200, 1 << 17
+
+
+def test_a_short_with_nothing_to_transfer_lets_time_pass(spi: Probe) -> None:
+    """END starts the next transfer without a byte, for ever, and the board lives on."""
+    spi.write(SHORTS, END_START)
+    started = spi.now_ns
+    start(spi, b"", 0)
+    spi.board.advance(1 * MS)
+    assert spi.now_ns - started >= 1 * MS
+    assert spi.read(END) == 1
+
+
+def test_a_short_to_an_unusable_buffer_is_complained_about(spi: Probe) -> None:
+    """The next transfer would read flash: it does not begin, and nobody else gets the error."""
+    spi.write(SHORTS, END_START)
+    start(spi, b"\x9f", 4)
+    spi.write(TX_PTR, 0)
+    spi.board.advance(1 * MS)
+    assert spi.read(END) == 1
+    assert "next buffer is unusable" in spi.complaints

@@ -149,6 +149,8 @@ def chip(family: str, without: Iterable[str] = ()) -> Chip:
     """A chip with all peripherals of this package; its flash is that of the wle5 and plays no part."""
     base = chips.named("wle5")
     flash = next(at for at in base.parts if at.name == "flash")
+    settings = {name: value for name, value in flash.settings.items() if name != "wait_states"}  # of the wle5's clocks
+    flash = replace(flash, settings=settings)
     parts = tuple(at for at in PARTS[family] if at.name not in without)
     return replace(base, core=_CORES[family], parts=(*parts, flash))
 

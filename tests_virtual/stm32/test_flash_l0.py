@@ -497,6 +497,15 @@ def test_going_back_to_level_0_erases_flash_and_eeprom(bench: Bench) -> None:
     assert probe.put(PLACE, WORD) == EOP
 
 
+def test_a_planned_level_can_be_given_up(bench: Bench) -> None:
+    """rdp=1 of the fault plan ends as a real level 1 does."""
+    probe = bench("rdp=1")
+    assert faulty(probe, PLACE)
+    assert probe.option(0, complete(0xAA)) == EOP
+    probe.launch()
+    assert (probe.read(PLACE), probe.read(OPTR) & 0xFF) == (0, 0xAA)
+
+
 def test_going_to_level_1_erases_nothing(bench: Bench) -> None:
     """The part's own program still finds its data."""
     probe = bench().open()

@@ -10,6 +10,7 @@ from tests_virtual.silicon import programs
 from tests_virtual.silicon.rig import (
     AIRCR,
     BUSY,
+    CONTROLLER,
     CR,
     DEMCR,
     DHCSR,
@@ -331,6 +332,16 @@ def test_stuck_bits_stay_whatever_is_written(bench: Bench) -> None:
     assert probe.bytes(PLACE, 8) == bytes.fromhex("ffffffffffffff7f")
 
 
+def test_stuck_bits_stay_in_a_torn_page(bench: Bench) -> None:
+    """An erase that was cut short does not heal them."""
+    probe = bench(faults=f"stuck_bit={PLACE:#x}.0=0")
+    stuck = probe.board.silicon.file.stores["flash"]
+    probe.unlock()
+    probe.write(CR, PER | 32 << 3 | STRT)
+    probe.board.power(False)
+    assert not stuck.read(0x10000, 1)[0] & 1
+
+
 def test_hooks_see_every_double_word_twice(probe: Debugger) -> None:
     """Before and after, with its address: what kill tests hang on to."""
     seen: list[int] = []
@@ -387,3 +398,37 @@ def test_torn_word_read_through_the_alias_is_named_there(bench: Bench, tmp_path:
         with pytest.raises(BusFault) as caught:
             probe.board.mem_read_words(base + 0x10000, 4)
         assert caught.value.address == base + 0x10008
+
+
+def test_bits_of_parts_with_two_banks_do_nothing(probe: Debugger) -> None:
+    """MER2, BKER and the eighth bit of PNB do not exist here: STRT with MER2 alone has nothing to erase."""
+    probe.program(PLACE, DATA)
+    probe.write(CR, 1 << 15 | 1 << 11 | 1 << 10)
+    assert probe.read(CR) & 0xFFFF == 0
+    probe.write(CR, 1 << 15 | STRT)
+    assert probe.wait_flash() == PGSERR
+    assert probe.bytes(PLACE, 8) == DATA
+
+
+def test_core_takes_an_nmi_for_a_torn_word_of_the_otp_area(probe: Debugger) -> None:
+    """At once after the power cut, not only when the board's file is opened again."""
+    probe.write(CR, PG)
+    probe.write(OTP, 1)
+    probe.write(OTP + 4, 1)
+    probe.board.power(False)
+    probe.board.power(True)
+    probe.write(DHCSR, 0xA05F_0003)
+    probe.write(SRAM, 0xE7FE_6801)  # ldr r1, [r0]; b .
+    for number, value in ((0, OTP), (15, SRAM), (16, 1 << 24)):
+        probe.set_register(number, value)
+    probe.write(DHCSR, 0xA05F_0005)
+    assert probe.read(ECCR) == 1 << 31 | 1 << 20 | 0x7000 // 8
+
+
+def test_too_few_wait_states_are_complained_about(probe: Debugger) -> None:
+    """MSI at 48 MHz wants two; with two set first, or at 16 MHz, nobody says anything."""
+    acr, rcc_cr = CONTROLLER, 0x5800_0000
+    for latency, range_, wrong in ((0, 8, False), (2, 11, False), (1, 11, True)):
+        probe.write(acr, latency)
+        probe.write(rcc_cr, range_ << 4 | 0xB)
+        assert any("wait states" in sentence for sentence in probe.board.complaints) is wrong

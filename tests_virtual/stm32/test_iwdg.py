@@ -3,7 +3,7 @@
 import pytest
 
 from lorafab.virtual.clock import NS_PER_S
-from lorafab.virtual.silicon import Sleep
+from lorafab.virtual.silicon import Reset, Sleep
 from tests_virtual.stm32.bench import MS, US, Bench
 from tests_virtual.stm32.conftest import Make
 
@@ -112,6 +112,8 @@ def test_option_bytes_may_freeze_it(make: Make, option: str, bit: int, lpms: int
     bench = make("wl")
     values = bench.file.options
     bench.file.set_options((values[0] & ~(1 << bit), *values[1:]))
+    bench.silicon.power_off()
+    bench.silicon.power_on()
     bench.write("iwdg", KR, START)
     bench.write("power", 0x00, lpms)
     bench.stop()
@@ -132,6 +134,16 @@ def test_option_bytes_may_start_it(make: Make) -> None:
     bench.set("clocks", 0x94, 1 << 23)
     bench.wait(_timeout(bench, 4, 0xFFF) + US)
     assert _bitten(bench)
+
+
+def test_an_option_that_is_not_loaded_does_not_start_it(make: Make) -> None:
+    """IWDG_SW 0 is programmed: a system reset is no loading of option bytes."""
+    bench = make("wl")
+    values = bench.file.options
+    bench.file.set_options((values[0] & ~(1 << 16), *values[1:]))
+    bench.silicon.reset(Reset.SOFTWARE)
+    bench.wait(10 * NS_PER_S)
+    assert not _bitten(bench)
 
 
 def test_debugger_freezes_it(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafab.virtual.bus import BusFault
+from lorafab.virtual.bus import BusFault, BusStall
 from tests_virtual.silicon import programs
 from tests_virtual.silicon.rig import CR, FLASH, OPTR, PER, SRAM, STRT, Debugger, open_board
 
@@ -160,6 +160,32 @@ def test_raising_the_level_erases_nothing(bench: Bench) -> None:
     protect(probe, 0xBB)
     power_cycle(probe)
     assert probe.board.path.read_bytes()[0x10000:0x10008] == DATA
+
+
+def test_option_registers_wait_for_what_is_being_programmed(bench: Bench) -> None:
+    """OPTR written between OPTSTRT and its end must not give up level 1 behind the mass erase's back."""
+    probe = bench()
+    probe.unlock()
+    probe.program(PLACE, DATA)
+    protect(probe, 0xBB)
+    power_cycle(probe)
+    unlock_options(probe)
+    open_optr = probe.read(OPTR) & ~0xFF | 0xAA
+    probe.write(CR, OPTSTRT)
+    for register in (OPTR, WRP1AR):
+        with pytest.raises(BusStall):
+            probe.board.mem_write(register, 4, open_optr)
+    probe.wait_flash()
+    power_cycle(probe)
+    assert faults(probe, PLACE)
+
+
+def test_a_planned_level_can_be_given_up(bench: Bench) -> None:
+    """rdp=1 of the fault plan ends as a real level 1 does: with everything erased, at the next power-on."""
+    probe = bench("rdp=1", programs.ECHO)
+    assert protect(probe, 0xAA) == 0
+    power_cycle(probe)
+    assert probe.bytes(FLASH, 256) == b"\xff" * 256
 
 
 def test_regression_cut_short_opens_nothing(bench: Bench) -> None:

@@ -60,6 +60,30 @@ def test_wakeup_pin_ends_standby_as_a_reset(bench: Bench) -> None:
     assert bench.read("power", SR1) == 0
 
 
+def _words(bench: Bench) -> dict[str, int]:
+    return {ram.name: bench.silicon.bus.read(ram.base + 0x100, 4) for ram in bench.silicon.chip.rams}
+
+
+@pytest.mark.parametrize("kept_by", ["nobody", "RRS", "RRS in Shutdown", "DBG_STANDBY"])
+def test_standby_forgets_ram(make: Make, kept_by: str) -> None:
+    """All of it; RRS keeps SRAM2 in Standby only, and a debugger (DBG_STANDBY) everything."""
+    for family, retention in (("wl", 9), ("l4", 8), ("l0", None)):
+        if retention is None and "RRS" in kept_by:
+            continue
+        bench = make(family)
+        for ram in bench.silicon.chip.rams:
+            bench.silicon.bus.write(ram.base + 0x100, 4, 0x600D)
+        if "RRS" in kept_by:
+            bench.set("power", CR3, 1 << (retention or 0))
+        if kept_by == "DBG_STANDBY":
+            bench.write("dbgmcu", 0x04, 4)
+        bench.set("power", CR1, 2 if family == "l0" else 4 if "Shutdown" in kept_by else 3)
+        bench.stop()
+        bench.wake()
+        kept = {"RRS": ["SRAM2"], "DBG_STANDBY": ["SRAM1", "SRAM2"]}.get(kept_by, [])
+        assert [name for name, word in _words(bench).items() if word == 0x600D] == kept, family
+
+
 def test_disabled_pin_does_not_wake(bench: Bench) -> None:
     """EWUP1 0."""
     _standby(bench)

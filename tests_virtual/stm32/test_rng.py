@@ -107,3 +107,13 @@ def test_reading_too_early_gives_zero_and_is_told(bench: Bench) -> None:
     _open(bench)
     assert bench.read("rng", DR) == 0
     assert "without DRDY" in bench.complaints[-1]
+
+
+def test_stream_begins_anew_with_power(bench: Bench) -> None:
+    """A power cycle gives the same words again, as opening the board anew does."""
+    _open(bench)
+    before = _draw(bench, 3)
+    bench.silicon.power_off()
+    bench.silicon.power_on()
+    _open(bench)
+    assert _draw(bench, 3) == before

@@ -54,6 +54,7 @@ CHIP = Chip(
     # OPTR 0x807000AA: level 0, watchdog by software, no reset in Stop and Standby (unverified); no write protection
     options=(complete(0x00AA), complete(0x8070), complete(0), complete(0), complete(0)),
     rams=(Ram("SRAM", 0x2000_0000, 20 * _KIB),),
+    wrp_unit=4 * _KIB,
     currents=Currents(run_per_mhz=93_000, sleep_per_mhz=30_000, stop=860, standby=290, debug=300_000),
     parts=(
         At("clocks", RccL0, 0x4002_1000, irq=4),

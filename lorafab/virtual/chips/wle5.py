@@ -46,6 +46,8 @@ FLASH = {
     "fast_ns": 59_700,  # a double word of a fast row, typical; unverified
     "alias": 0x0000_0000, "system": (0x1FFF_0000, 0x8000), "otp": 0x1FFF_7000, "rom": _rom,
     "empty": True, "cfgbsy": True,
+    # stm32wlxx_ll_utils.c, range 1
+    "wait_states": ("hclk3", (18_000_000, 36_000_000, 48_000_000)),
     "wrp": (0x2C, 0x30), "pcrop": {0x24: 0xFF, 0x28: 0x8000_0000, 0x34: 0xFF, 0x38: 0},  # no area; unverified
     "guarded": ((0x2000_8000, 0x2001_0000), (0x4000_B100, 0x4000_B180)),  # SRAM2; TAMP backup registers
     "wiped": ("SRAM2",),

@@ -175,20 +175,10 @@ class ActiveFaults(Standing):
                     one.left, swap = 0, True
                 else:
                     self._happens(one, at_once=False)
-        for one in self._timed():
-            self._clock.at(max(one.at.number, self._clock.now_ns), partial(self._happens, one, at_once=True))
+        for one in self._happenings:
+            if one.left and one.at.unit is Unit.TIME and isinstance(one.fault, Happening):
+                self._clock.at(max(one.at.number, self._clock.now_ns), partial(self._happens, one, at_once=True))
         return swap
-
-    def times(self) -> tuple[tuple[int, Action], ...]:
-        """What is still to happen to the board at which moment (ns of its clock)."""
-        return tuple((one.at.number, _ACTIONS[type(one.fault)]) for one in self._timed())
-
-    def _timed(self) -> list[_Armed]:
-        return [
-            one
-            for one in self._happenings
-            if one.left and one.at.unit is Unit.TIME and isinstance(one.fault, Happening)
-        ]
 
     # the serial line
 

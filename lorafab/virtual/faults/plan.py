@@ -1,7 +1,6 @@
 """The faults of one board as a value, and what its parts ask of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from lorafab.errors import ConfigError
@@ -15,14 +14,12 @@ from lorafab.virtual.faults.kinds import (
     JigFault,
     KeyLock,
     Number,
-    PowerCut,
     ReadProtect,
     SlowErase,
     StuckBit,
-    Swap,
     WriteProtect,
 )
-from lorafab.virtual.faults.when import Unit
+from lorafab.virtual.faults.when import MAX_SEED, Unit
 
 F = TypeVar("F", bound=Fault)
 
@@ -77,21 +74,6 @@ class Standing:
         return bool(self.of(KeyLock))
 
     @property
-    def power_cut_at(self) -> int | None:
-        """Address of the flash word whose programming loses the supply."""
-        return self._trigger(PowerCut, Unit.ADDRESS)
-
-    @property
-    def power_cut_word(self) -> int | None:
-        """Number of the flash word (the first is 1) whose programming loses the supply."""
-        return self._trigger(PowerCut, Unit.WORD)
-
-    @property
-    def swap_at_power_on(self) -> int | None:
-        """Before which power-on (the first is 1) another board is put in."""
-        return self._trigger(Swap, Unit.POWER_ON)
-
-    @property
     def baud(self) -> int | None:
         """The board's real baud rate, whatever it sets; None: what it sets."""
         return self._number(Baud)
@@ -106,9 +88,6 @@ class Standing:
         found = self.of(kind)
         return found[0].number if found else None
 
-    def _trigger(self, kind: type[Fault], unit: Unit) -> int | None:
-        return next((one.at.number for one in self.of(kind) if one.at is not None and one.at.unit is unit), None)
-
 
 @dataclass(frozen=True)
 class FaultPlan(Standing):
@@ -121,13 +100,13 @@ class FaultPlan(Standing):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed <= 0xFFFF:
-            raise ConfigError(f"fault plan: seed={self.seed} is not a number from 0 to 65535; correct the value")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ConfigError(f"fault plan: seed={self.seed} is not a number from 0 to {MAX_SEED}; correct the value")
         seen = set[object]()
         for one in self.faults:
             key = _key(one)
             if key in seen:
-                raise ConfigError(f"fault plan: {_shown(one)} is given twice; give it once")
+                raise ConfigError(f"{one.place}: {_shown(one)} is given twice; give it once")
             seen.add(key)
 
     @classmethod
@@ -135,14 +114,15 @@ class FaultPlan(Standing):
         """Read a plan such as ``stuck_bit=0x0803E81C.3=0; uart=silent``, or ``@file.yaml``; raises ConfigError."""
         from lorafab.virtual.faults import text as grammar
 
-        faults, seed = grammar.read_file(Path(text[1:])) if text.startswith("@") else grammar.read(text)
+        text = text.strip()
+        faults, seed = grammar.read_file(text[1:]) if text.startswith("@") else grammar.read(text)
         return cls(faults, seed)
 
     def __str__(self) -> str:
         return "; ".join([*map(str, self.faults), *([f"seed={self.seed}"] if self.seed else [])])
 
     def check(self, chip: Chip) -> None:
-        """Raise ConfigError for an address outside this chip's flash (and data EEPROM), or a kind that it ``lacks``.
+        """Raise ConfigError for what this chip does not have: an address that it programs, a page, a kind it ``lacks``.
 
         ``lacks`` is a set of kinds, and an attribute of the class of the chip's flash part; without it: none.
         """
@@ -156,15 +136,22 @@ class FaultPlan(Standing):
         for one in self.faults:
             if one.kind in lacks:
                 raise ConfigError(
-                    f"fault plan: an {chip.title} has nothing that {one.kind} could concern; leave it out"
+                    f"{one.place}: an {chip.title} has nothing that {one.kind} could concern; leave it out"
+                )
+            pages = chip.flash_size // (chip.wrp_unit or chip.flash_times.page)
+            if isinstance(one, WriteProtect) and one.last >= pages:
+                raise ConfigError(
+                    f"{one.place}: {one} names a page that an {chip.title} does not have, wanted 0 to {pages - 1}; "
+                    "correct the number"
                 )
             place = one.address if isinstance(one, StuckBit) else None
             if one.at is not None and one.at.unit is Unit.ADDRESS:
                 place = one.at.number
             if place is not None and not any(place in span for span in places):
-                known = " or ".join(f"from {span.start:#x} to {span.stop - 1:#x}" for span in places)
+                known = " or ".join(f"{span.start:#x} to {span.stop - 1:#x}" for span in places)
                 raise ConfigError(
-                    f"fault plan: {one} is not a number {known}, which an {chip.title} programs; correct the address"
+                    f"{one.place}: {one} concerns an address that an {chip.title} does not program, wanted {known}; "
+                    "correct the address"
                 )
 
 

@@ -12,7 +12,7 @@ wait, no_ack, parity     optional: transfer, time; once, ``*K``, ``+``    the de
 dpidr=V                  none                                             the debug port's DPIDR reads V
 idcode=V                 none                                             the device id register reads V
 flash_size=K             none                                             the flash size register reads K KiB
-stuck_bit=A.B=L          none; may be repeated                            bit B of the flash byte at A always reads L
+stuck_bit=A.B=L          none; may be repeated                            bit B of the byte at A always reads L
 slow_erase=F             none                                             erasing takes F times as long (1 to 100000)
 wrp=N or wrp=N-M         none; may be repeated                            flash pages N to M are write-protected
 rdp=L                    none                                             read-out protection level L (0, 1, 2)
@@ -47,13 +47,14 @@ File: the same words, each part under its own key::
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lorafab.config.yaml_map import KeyPath, YamlMap, load_yaml
 from lorafab.errors import ConfigError
 from lorafab.virtual.faults.kinds import KINDS, SHORT, Fault
-from lorafab.virtual.faults.when import FOREVER, When
+from lorafab.virtual.faults.when import FOREVER, MAX_SEED, When, whole
 
 T = TypeVar("T")
 _TRIGGER = re.compile(r"([a-z_]+) *: *([0-9A-Za-z_.]+) *(?:(\+)|\* *([0-9]{1,9}))?")
@@ -98,17 +99,17 @@ def _trigger(text: str) -> When:
 
 
 def _seed(value: str) -> int:
-    try:
-        return int(value, 0)
-    except ValueError:
-        raise ConfigError(f"fault plan: seed={value!r} is not a number from 0 to 65535; correct the value") from None
+    seed = whole(value)
+    if seed is None or seed > MAX_SEED:
+        raise ConfigError(f"fault plan: seed={value!r} is not a number from 0 to {MAX_SEED}; correct the value")
+    return seed
 
 
-def read_file(path: Path) -> tuple[tuple[Fault, ...], int]:
+def read_file(name: str) -> tuple[tuple[Fault, ...], int]:
     """Faults and seed of a plan in a YAML file; raises ConfigError with file and line."""
-    if "\0" in str(path):
-        raise ConfigError("fault plan: the file's name has a zero byte in it; name a YAML file behind the @")
-    file = load_yaml(path, str(path))
+    if not name or "\0" in name:
+        raise ConfigError(f"fault plan: {name!r} is no file name; name a YAML file behind the @")
+    file = load_yaml(Path(name), name)
     _keys(file, (), file.data, {"faults", "seed"})
     entries = file.data.get("faults", ())
     if not isinstance(entries, tuple):
@@ -127,7 +128,8 @@ def _entry(file: YamlMap, path: KeyPath, entry: Any) -> Fault:
         if at is None and "times" in entry:
             raise ConfigError("`times` needs `at`; write for example `at: {transfer: 1500}`")
         name = _word(entry["fault"])
-        return _fault(name, _word(entry["value"]) if "value" in entry else "", at, name)
+        fault = _fault(name, _word(entry["value"]) if "value" in entry else "", at, name)
+        return replace(fault, place=file.at(path))
 
     return _placed(file, path, made)
 

@@ -11,6 +11,9 @@ from lorafab.errors import ConfigError
 FOREVER: Final = 1 << 62
 """As ``times``: from then on, always."""
 
+MAX_SEED: Final = 0xFFFF
+"""Of a plan's noise."""
+
 _MAX: Final = 10**15
 _UNITS_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,19}|0x[0-9A-Fa-f]{1,16}")

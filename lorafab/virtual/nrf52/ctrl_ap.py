@@ -123,7 +123,7 @@ class CtrlAp(Peripheral):
     def _reset(self, hold: bool) -> None:
         """1 resets and holds, 0 lets go."""
         if hold != self._holds_reset:
-            self._holds_reset = hold
+            self._holds_reset = self.silicon.reset_held = hold
             if hold:
                 self.silicon.reset(Reset.SOFTWARE)
             self.silicon.core.in_reset = hold or self.silicon.reset_pin
@@ -151,4 +151,4 @@ class CtrlAp(Peripheral):
 
     def power_off(self) -> None:
         """The supply goes."""
-        self._holds_reset = False
+        self._holds_reset = self.silicon.reset_held = False

@@ -95,6 +95,7 @@ class Nvmc(Peripheral):
         if self._busy is not None:
             self._busy.cancel()
             self._busy = None
+            self._partial.clear()  # what a slice has done so far is undefined
             self._tear()
 
     def _tear(self) -> None:
@@ -173,7 +174,8 @@ class Nvmc(Peripheral):
 
     def write_word(self, offset: int, value: int) -> None:
         """Write a register; waits for an operation in flight."""
-        self._finish_first()
+        while self._busy is not None:
+            self._wait()
         if offset == CONFIG:
             self._config = value & (WEN | EEN)
             if self._config == WEN | EEN:
@@ -201,7 +203,7 @@ class Nvmc(Peripheral):
         if self._config != WEN:
             raise BusFault(address, "NVMC.CONFIG does not enable writing")
         while self._queued is not None:
-            self._finish_one()
+            self._wait()
         factor = self._slowed()
         if self._busy is None:
             self._begin_write(array, address, value, factor)
@@ -346,14 +348,17 @@ class Nvmc(Peripheral):
             if size == WORD:
                 self._tell(array.bases[0] + offset)
 
-    def _finish_one(self) -> None:
+    def _wait(self) -> None:
+        """The bus waits for what is in flight: the core's clock jumps, a debugger is told to wait."""
         if self._busy is not None:
+            if not self.silicon.core.running:
+                raise BusStall(self._busy.at_ns)
             self.silicon.clock.advance_to(self._busy.at_ns)
 
     def _finish_first(self) -> None:
-        """The bus waits for what is in flight."""
+        """What is in flight comes to its end at once."""
         while self._busy is not None:
-            self._finish_one()
+            self.silicon.clock.advance_to(self._busy.at_ns)
 
     def _tell(self, address: int) -> None:
         for hook in self.on_program:

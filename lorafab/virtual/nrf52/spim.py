@@ -79,7 +79,7 @@ class Spim(Peripheral):
         for address, size in (self._tx, self._rx):
             if size:
                 dma_check(self.silicon, address, size)
-        clocks = 8 * max(self._tx[1], self._rx[1])
+        clocks = 8 * max(self._tx[1], self._rx[1], 1)  # without a byte it ends at once, which takes a moment, too
         duration = clocks * NS_PER_S * _ONE_MHZ // (self.values[FREQUENCY] * 1_000_000)
         self._transfer = self.silicon.clock.at(self.silicon.clock.now_ns + duration, self._done)
         self.event(STARTED)
@@ -101,7 +101,10 @@ class Spim(Peripheral):
         for event in (ENDRX, ENDTX, END):
             self.event(event)
         if self.values[SHORTS] & _END_START:
-            self._start()
+            try:
+                self._start()
+            except BusFault as fault:
+                self.silicon.complain(f"{self.name}: the next buffer is unusable: {fault.why}")
 
     def _exchange(self, data: bytes) -> bytes:
         if self._bus is None or not self._wired():

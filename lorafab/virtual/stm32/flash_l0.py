@@ -151,6 +151,10 @@ class FlashL0(Part):
     def ecc_error(self, address: int) -> None:
         """There is no flag for it (RM0367 section 3.2)."""
 
+    def loaded_option(self, number: int) -> int:
+        """An option word as it is in force; what was programmed since the last loading is not."""
+        return self._options.loaded(number)
+
     def reset_pin_enabled(self) -> bool:
         """NRST is always there."""
         return True
@@ -386,6 +390,7 @@ class FlashL0(Part):
             return self._fail(SR_SIZERR)
         duration = self._times.erase_ns + self._times.program_ns
         if self._options.regresses(index, value):
+            self.silicon.wipe_backup()  # RM0367, RTC_BKPxR: reset when the read-out protection is given up (unverified)
             for store in (self.array.store, self.eeprom.store):
                 store.begin_erase(0, store.size)
             duration += self._times.erase_ns

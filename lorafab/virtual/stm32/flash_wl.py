@@ -6,9 +6,10 @@ RM0461/RM0453 section 3.3 and RM0351 section 3.3 (operations), 3.4 (option bytes
 
 ``At.settings``: ``fast_ns`` (one double word in a fast row); ``banks`` of the array; ``alias`` address where the booted
 flash is seen; ``system`` (base, size) and ``otp`` address of the system memory, ``rom`` what it holds by address;
-``empty`` and ``cfgbsy``, whether ACR.EMPTY and SR.CFGBSY exist; ``wrp`` and ``pcrop`` register offsets; ``guarded``
-(start, end) spans that level 1 hides from a debugger besides the flash; ``wiped`` names of the RAMs that a regression
-wipes. Option words of the board file: OPTR, then the WRP registers.
+``empty`` and ``cfgbsy``, whether ACR.EMPTY and SR.CFGBSY exist; ``wait_states`` (clock of the flash, its highest Hz by
+ACR.LATENCY, in the regulator's highest range; too few are complained about, default: not checked); ``wrp`` and
+``pcrop`` register offsets; ``guarded`` (start, end) spans that level 1 hides from a debugger besides the flash;
+``wiped`` names of the RAMs that a regression wipes. Option words of the board file: OPTR, then the WRP registers.
 
 Modelled: key unlock, double words, fast rows, page and mass erase, OTP, option bytes and their loading, write
 protection, read-out protection levels 0, 1 and 2, double ECC errors, EOP only with EOPIE. Not modelled and refused with
@@ -50,9 +51,10 @@ CR_STRT, CR_OPTSTRT, CR_FSTPG, CR_OBL, CR_OPTLOCK, CR_LOCK = (
     1 << 16, 1 << 17, 1 << 18, 1 << 27, 1 << 30, 1 << 31,
 )  # fmt: skip
 _CR_EOPIE, _CR_ERRIE = 1 << 24, 1 << 25
-_CR_KEPT = CR_PG | CR_PER | CR_MER1 | 0x7F8 | CR_BKER | CR_MER2 | CR_FSTPG | _CR_EOPIE | _CR_ERRIE | 1 << 26
+_CR_KEPT = CR_PG | CR_PER | CR_MER1 | 0x3F8 | CR_FSTPG | _CR_EOPIE | _CR_ERRIE | 1 << 26
+_CR_TWO_BANKS = 1 << 10 | CR_BKER | CR_MER2  # the highest bit of PNB, too
 ECCR_ECCD, _ECCR_SYSF, _ECCR_ECCCIE, _ECCR_ECCC = 1 << 31, 1 << 20, 1 << 24, 1 << 30
-_ACR_RESET, _ACR_EMPTY, _ACR_KEPT = 0x600, 1 << 16, 0x1_FF07
+_ACR_RESET, _ACR_LATENCY, _ACR_EMPTY, _ACR_KEPT = 0x600, 7, 1 << 16, 0x1_FF07
 _FAST_MIN_HZ = 8_000_000  # HCLK3 for fast rows: RM0461 3.3.8
 
 
@@ -123,8 +125,24 @@ class FlashWl(Part):
             self._busy.cancel()
             self._busy = None
             self.array.torn()
-            self._otp.resolve()
+            if self._otp.resolve()[1]:
+                self.silicon.bad_words_changed()
             self._show_system()
+
+    def clock_changed(self) -> None:
+        """A faster clock may want more wait states."""
+        self._check_wait_states()
+
+    def _check_wait_states(self) -> None:
+        if "wait_states" not in self._set:
+            return
+        clock, highest = self._set["wait_states"]
+        hz, latency = self.silicon.hz(clock), self._acr & _ACR_LATENCY
+        if latency < len(highest) and hz > highest[latency]:
+            enough = f"{latency} wait states are enough for {highest[latency]} Hz"
+            sentence = f"flash: {clock} is {hz} Hz, and {enough}; a part may read anything"
+            if sentence not in self.silicon.bus.complaints:
+                self.silicon.complain(sentence)
 
     # what the rest of the chip asks
 
@@ -155,6 +173,10 @@ class FlashWl(Part):
         """Addresses of the bad double words, aliases included."""
         places = {base + cell * WORD for cell in self.array.bad for base in self.array.bases}
         return places | {self._set["otp"] + cell * WORD for cell in self._otp.bad_cells()}
+
+    def loaded_option(self, number: int) -> int:
+        """An option word as it is in force; what was programmed since the last loading is not."""
+        return self._options.loaded(number)
 
     def reset_pin_enabled(self) -> bool:
         """NRST is always there."""
@@ -234,9 +256,11 @@ class FlashWl(Part):
         elif offset == _ACR:
             empty = _ACR_EMPTY if self._set.get("empty") else 0
             self._acr = value & (_ACR_KEPT & ~_ACR_EMPTY | empty)
+            self._check_wait_states()
         elif offset == _ECCR:
             self._eccr = (self._eccr & ~(value & (ECCR_ECCD | _ECCR_ECCC)) & ~_ECCR_ECCCIE) | value & _ECCR_ECCCIE
         elif offset == _OPTR or offset in self._set["wrp"]:
+            self._finish_first()  # what OPTSTRT programs must not change under its hands
             self._options.write(offset, value)
         else:
             raise BusFault(self.base + offset, "this register of the flash controller cannot be written here")
@@ -268,7 +292,7 @@ class FlashWl(Part):
         if not value & CR_FSTPG and self._cr & CR_FSTPG and self._row:
             self._row.clear()
             self._fail(SR_FASTERR)
-        self._cr = value & (_CR_KEPT | CR_LOCK)
+        self._cr = value & (_CR_KEPT | CR_LOCK | (_CR_TWO_BANKS if self._set.get("banks", 1) == 2 else 0))
         if value & CR_LOCK:
             return
         if value & CR_STRT:

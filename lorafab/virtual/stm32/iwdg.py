@@ -72,7 +72,7 @@ class Iwdg(Registers):
         if place is None:
             return True
         word, bit = place
-        return bool(self.silicon.file.options[word] >> bit & 1)
+        return bool(self.silicon.flash.loaded_option(word) >> bit & 1)
 
     # time
 

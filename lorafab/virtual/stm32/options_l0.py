@@ -72,6 +72,7 @@ class OptionsL0:
             self._view[address - base : address - base + len(data)] = data
         self._factory = bytes(self._view)
         self._in_flight: tuple[int, int] | None = None
+        self._planned = silicon.faults.rdp  # the fault plan's level, until somebody programs another
         self.show()
         self.load()
 
@@ -87,8 +88,8 @@ class OptionsL0:
     def load(self) -> None:
         """Put the programmed words in force."""
         words = list(self._silicon.file.options)
-        if self._silicon.faults.rdp is not None:
-            words[0] = complete(words[0] & 0xFF00 | {0: 0xAA, 2: 0xCC}.get(self._silicon.faults.rdp, 0xBB))
+        if self._planned is not None:
+            words[0] = complete(words[0] & 0xFF00 | {0: 0xAA, 2: 0xCC}.get(self._planned, 0xBB))
         self.level = _level(words[0])
         self.mismatch = any(complete(word & 0xFFFF) != word for word in words)
         self._halves = [
@@ -97,6 +98,10 @@ class OptionsL0:
         for bit, what in ((WPRMOD, "PCROP (WPRMOD)"), (BFB2, "a boot from bank 2 (BFB2)")):
             if self.optr & bit:
                 self._silicon.complain(f"flash: the option bytes ask for {what}, which is not modelled")
+
+    def loaded(self, number: int) -> int:
+        """The 16 bits of an option word as they are in force."""
+        return self._halves[number]
 
     @property
     def optr(self) -> int:
@@ -134,6 +139,7 @@ class OptionsL0:
     def _put(self, index: int, word: int) -> None:
         words = list(self._silicon.file.options)
         words[index] = word
+        self._planned = None if index == 0 else self._planned
         self._silicon.file.set_options(words)
         self._in_flight = None
         self.show()

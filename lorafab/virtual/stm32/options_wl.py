@@ -26,15 +26,15 @@ class OptionBytes:
     def __init__(self, silicon: Silicon, optkeyr: int, wrp: Sequence[int], bank_pages: int) -> None:
         """``optkeyr``: address of the key register; ``wrp``: register offsets of the areas, two for each bank."""
         self._silicon, self._optkeyr, self._wrp, self._bank_pages = silicon, optkeyr, tuple(wrp), bank_pages
+        self._planned = silicon.faults.rdp  # the fault plan's level, until somebody programs another
         self.load()
         self.reset()
 
     def load(self) -> None:
         """Put the programmed values in force."""
         self._loaded = list(self._silicon.file.options)
-        rdp = self._silicon.faults.rdp
-        if rdp is not None:
-            self._loaded[0] = self._loaded[0] & ~0xFF | {0: 0xAA, 2: 0xCC}.get(rdp, 0xBB)
+        if self._planned is not None:
+            self._loaded[0] = self._loaded[0] & ~0xFF | {0: 0xAA, 2: 0xCC}.get(self._planned, 0xBB)
 
     def reset(self) -> None:
         """Registers show what is in force; the lock is closed."""
@@ -79,7 +79,12 @@ class OptionBytes:
 
     def program(self) -> None:
         """The registers become the programmed values."""
+        self._planned = None
         self._silicon.file.set_options(self._registers)
+
+    def loaded(self, number: int) -> int:
+        """An option word as it is in force."""
+        return self._loaded[number]
 
     def protected(self, page: int) -> bool:
         """Write protection of a page of the array, as loaded or by the fault plan."""

@@ -6,7 +6,8 @@ PWR_*_Pos). Reset values and the meaning of the modes: RM0453, RM0351 and RM0377
 
 Settings: ``wakeup``, the pins of WKUP1, WKUP2... in order.
 
-Modelled: LPMS or PDDS, DBP, wake-up pins and the internal wake-up line in Standby, the flags of Stop and Standby.
+Modelled: LPMS or PDDS, DBP, wake-up pins and the internal wake-up line in Standby, the flags of Stop and Standby, RAM
+that Standby forgets (all of it, but for SRAM2 with RRS).
 Voltage scaling, regulators and SMPS are ready at once and change no current. Not modelled and complained about: PVD and
 PVM (the supply has no level), pulls in Standby (APC).
 
@@ -33,6 +34,8 @@ class Pwr(Registers):
 
     CONTROL: ClassVar[str]
     """Register with DBP, bit 8 in all three."""
+    STANDBY_FLAG: ClassVar[tuple[str, int]]
+    """Register and bit that tell of Standby."""
 
     def __init__(self, silicon: Silicon, at: At) -> None:
         super().__init__(silicon, at)
@@ -59,6 +62,20 @@ class Pwr(Registers):
         """The RTC asks to leave Standby."""
         raise NotImplementedError
 
+    def on_sleep(self, depth: Sleep) -> None:
+        """Standby sets its flag; RAM has no power, unless a debugger keeps everything going (DBG_STANDBY)."""
+        if depth is Sleep.STANDBY:
+            register, bit = self.STANDBY_FLAG
+            self.r[register] |= 1 << bit
+            if not self.rcc.kept_in(depth):
+                for ram in self.silicon.chip.rams:
+                    if not self._keeps(ram.name):
+                        self.silicon.forget_ram(ram.name)
+
+    def _keeps(self, ram: str) -> bool:
+        """A RAM that Standby does not forget."""
+        return False
+
     def power_on(self) -> None:
         """Everything as after power-on."""
         self.r = {name: reg.reset for name, reg in self._layout.items()}
@@ -84,6 +101,11 @@ class _PwrModern(Pwr):
     _DEPTHS = (Sleep.STOP, Sleep.STOP, Sleep.STOP) + (Sleep.STANDBY,) * 5  # Stop 0, 1, 2, Standby, Shutdown
     # Registers that Standby and its wake-up keep (RM0351, PWR register map)
     _KEPT = ("CR3", "CR4", "SR1", *_PULLS)
+    RRS: ClassVar[int]
+    """Bit of CR3 that keeps SRAM2 in Standby, but not in Shutdown."""
+
+    def _keeps(self, ram: str) -> bool:
+        return ram == "SRAM2" and self.r["CR1"] & 7 == 3 and bool(self.r["CR3"] >> self.RRS & 1)
 
     def depth(self) -> Sleep:
         """By LPMS."""
@@ -129,6 +151,8 @@ class _PwrModern(Pwr):
 class PwrWl(_PwrModern):
     """STM32WL."""
 
+    STANDBY_FLAG, RRS = ("EXTSCR", 8), 9
+
     def __init__(self, silicon: Silicon, at: At) -> None:
         super().__init__(silicon, at)
         silicon.pins.watch(BUSY, self._busy_changed)
@@ -152,9 +176,8 @@ class PwrWl(_PwrModern):
 
     def on_sleep(self, depth: Sleep) -> None:
         """C1STOPF, C1STOP2F, C1SBF."""
-        if depth is Sleep.STANDBY:
-            self.r["EXTSCR"] |= 1 << 8
-        elif depth is Sleep.STOP:
+        super().on_sleep(depth)
+        if depth is Sleep.STOP:
             self.r["EXTSCR"] |= 1 << 9 if self.r["CR1"] & 7 == 2 else 1 << 10
 
     def write_register(self, name: str, value: int) -> None:
@@ -186,6 +209,8 @@ class PwrWl(_PwrModern):
 class PwrL4(_PwrModern):
     """STM32L476."""
 
+    STANDBY_FLAG, RRS = ("SR1", 8), 8
+
     def layout(self) -> Mapping[str, Reg]:
         """PWR_TypeDef of stm32l476xx.h."""
         return _PULLS | {
@@ -194,16 +219,11 @@ class PwrL4(_PwrModern):
             "SR1": Reg(0x10, 0, 0), "SR2": Reg(0x14, 0x100, 0), "SCR": Reg(0x18, 0, 0),
         }  # fmt: skip
 
-    def on_sleep(self, depth: Sleep) -> None:
-        """SBF."""
-        if depth is Sleep.STANDBY:
-            self.r["SR1"] |= 1 << 8
-
 
 class PwrL0(Pwr):
     """STM32L072."""
 
-    CONTROL = "CR"
+    CONTROL, STANDBY_FLAG = "CR", ("CSR", 1)
 
     def layout(self) -> Mapping[str, Reg]:
         """PWR_TypeDef of stm32l072xx.h."""
@@ -221,11 +241,6 @@ class PwrL0(Pwr):
     def depth(self) -> Sleep:
         """By PDDS."""
         return Sleep.STANDBY if self.r["CR"] & 2 else Sleep.STOP
-
-    def on_sleep(self, depth: Sleep) -> None:
-        """SBF."""
-        if depth is Sleep.STANDBY:
-            self.r["CSR"] |= 2
 
     def internal_wakeup(self) -> None:
         """The RTC always gets through."""

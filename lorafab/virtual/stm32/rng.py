@@ -44,6 +44,10 @@ class Rng(Registers):
         }
         return registers | ({} if small else {"HTCR": Reg(0x10)})
 
+    def power_on(self) -> None:
+        """The same words as after every power-on."""
+        self._drawn = 0
+
     def reset(self) -> None:
         """Off; the stream goes on where it was."""
         super().reset()
