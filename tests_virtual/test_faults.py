@@ -213,6 +213,14 @@ def test_a_chip_may_lack_what_a_fault_concerns() -> None:
     FaultPlan.parse("slow_erase=2").check(chip)
 
 
+def test_an_nrf52_has_one_level_of_protection() -> None:
+    """Any other number would quietly do the same or nothing."""
+    FaultPlan.parse("rdp=1").check(chips.named("nrf52"))
+    for level in (0, 2):
+        with pytest.raises(ConfigError, match=f"an nRF52840 has no level {level} of read-out protection, wanted 1;"):
+            FaultPlan.parse(f"rdp={level}").check(chips.named("nrf52"))
+
+
 @given(st.text(max_size=60).filter(lambda text: not text.startswith("@")))
 def test_any_text_is_a_plan_or_a_refusal(text: str) -> None:
     """Nothing else than ConfigError comes out."""

@@ -138,6 +138,12 @@ class FaultPlan(Standing):
                 raise ConfigError(
                     f"{one.place}: an {chip.title} has nothing that {one.kind} could concern; leave it out"
                 )
+            levels: tuple[int, ...] = getattr(flash.make, "rdp_levels", (0, 1, 2))
+            if isinstance(one, ReadProtect) and one.number not in levels:
+                raise ConfigError(
+                    f"{one.place}: an {chip.title} has no level {one.number} of read-out protection, wanted "
+                    f"{' or '.join(map(str, levels))}; correct the number"
+                )
             pages = chip.flash_size // (chip.wrp_unit or chip.flash_times.page)
             if isinstance(one, WriteProtect) and one.last >= pages:
                 raise ConfigError(

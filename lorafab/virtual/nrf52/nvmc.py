@@ -57,6 +57,8 @@ class Nvmc(Peripheral):
 
     lacks: ClassVar = frozenset({"wrp", "key_lock"})
     """Faults that mean nothing here."""
+    rdp_levels: ClassVar = (1,)
+    """Levels of the fault ``rdp``: APPROTECT on."""
 
     def __init__(self, silicon: "Silicon", at: "At") -> None:
         self.on_program: list[Callable[[int], None]] = []
