@@ -405,3 +405,19 @@ def test_a_power_cut_while_programming_is_an_error(bench: Bench, case: Case) -> 
     programmer = bench(case, "power_cut@word:9")
     with pytest.raises(ProbeError):
         programmer.program([case.span(0)], [Segment(case.start, IMAGE[: case.block])])
+
+
+@every_flash
+@pytest.mark.parametrize("offset", [0, 0x100, 0x780])
+def test_stock_pyocd_leaves_the_neighbours_alone(bench: Bench, case: Case, offset: int) -> None:
+    """A small image into the middle of a full memory: what its sectors hold beside it is restored, no more erased."""
+    from pyocd.flash.loader import FlashLoader
+
+    programmer, data = bench(case), IMAGE[:8192]
+    area = Span(case.start, len(data))
+    programmer.program([area], [Segment(case.start, data)])
+    small = bytes(range(128))
+    loader = FlashLoader(programmer._session, chip_erase="sector", keep_unwritten=True)
+    loader.add_data(case.start + offset, small)
+    loader.commit()
+    assert programmer.read(area) == data[:offset] + small + data[offset + len(small) :]

@@ -16,11 +16,6 @@ FLASH, EEPROM = FACTS.flash, FACTS.eeprom
 ALGORITHM = Path(__file__).with_name("stm32l072.elf")
 EEPROM_ALGORITHM = Path(__file__).with_name("stm32l072-eeprom.elf")
 
-# A call of the algorithm costs a millisecond of USB round trips, a half page of 64 bytes 3.28 ms: program several pages
-# a call. 64 KiB at 4 MHz, simulated: 4.39 s by 128 bytes, 3.53 s by 1 KiB, 3.43 s by 4 KiB, and 3.36 s of flash time.
-# Not more than 1 KiB, because stock pyOCD erases and restores the rest of a unit that it writes a part of.
-PROGRAM_SIZE = 1024
-
 # The debug registers of the chip have a clock of their own, off after each reset (stm32l072xx.h: RCC_APB2ENR_DBGEN).
 RCC_APB2ENR = 0x40021034
 DBGEN = 1 << 22
@@ -54,7 +49,10 @@ def _memory_map() -> MemoryMap:
             start=FLASH.start,
             length=FLASH.size,
             sector_size=FLASH.page_size,
-            page_size=PROGRAM_SIZE,
+            # As small as what is erased: where a unit to program is larger than a sector, stock pyOCD erases that many
+            # bytes from the first sector on that it touches, neighbours of a small image included. It costs time: 64
+            # KiB at 4 MHz, simulated: 4.39 s by 128 bytes, 3.53 s by 1 KiB, of which 3.36 s are the flash.
+            page_size=FLASH.page_size,
             phrase_size=FLASH.word_size,
             erased_byte_value=FLASH.erased,
             is_boot_memory=True,

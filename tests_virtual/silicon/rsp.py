@@ -26,6 +26,7 @@ class RspClient:
         """``patience_s``: how long to wait for any answer, in seconds. Raises RspError."""
         self._patience_s = patience_s
         self._socket = socket.create_connection(("localhost", port), timeout=patience_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # acknowledgements must not wait
         self._unread = bytearray()
         self.ask("qSupported:hwbreak+;swbreak+")
 
