@@ -41,15 +41,18 @@ class FreeRun:
     def wake(self) -> None:
         """Power, reset or debugger changed: look again."""
         if not self._stopping:
-            with contextlib.suppress(BlockingIOError):  # the pipe is full: it has been told
-                os.write(self._wake_write, b"x")
+            self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # the pipe is full: it has been told
+            os.write(self._wake_write, b"x")
 
     def stop(self) -> None:
         """End the thread."""
         if self._stopping:
             return
         self._stopping = True
-        os.write(self._wake_write, b"x")
+        self._ring()
         self._thread.join()
         os.close(self._wake_read)
         os.close(self._wake_write)
