@@ -19,7 +19,7 @@ class FlashArray:
         self._silicon, self.store, self.bases = silicon, store, tuple(bases)
         self.view = mmap.mmap(-1, store.size)
         self.bad = store.bad_cells()  # cells whose ECC does not fit
-        self._touched: set[tuple[int, int]] = set()
+        self.touched: set[tuple[int, int]] = set()  # spans where a store of the core may have landed
         self._stuck = self._stuck_masks()
         self._apply_stuck(0, store.size)
         self.view[:] = store.read()
@@ -53,12 +53,12 @@ class FlashArray:
 
     def touch(self, offset: int, size: int) -> None:
         """A store of the core is about to land in the view."""
-        self._touched.add((offset, size))
+        self.touched.add((offset, size))
 
     def settle(self) -> None:
         """Put the truth back where stores have landed."""
-        while self._touched:
-            offset, size = self._touched.pop()
+        while self.touched:
+            offset, size = self.touched.pop()
             self._copy(offset, size)
 
     def finished(self) -> tuple[int, int]:
@@ -92,8 +92,9 @@ class FlashArray:
 
     def _copy(self, offset: int, size: int) -> None:
         self.view[offset : offset + size] = self.store.read(offset, size)
+        forget = self._silicon.core.cpu.forget_code
         for base in self.bases:
-            self._silicon.contents_changed(base + offset, size)
+            forget(base + offset, size)
 
     # stuck bits
 

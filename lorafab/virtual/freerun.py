@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 _SLICE_NS = 1_000_000
 # A debugger is silent when so many looks in a row, so many seconds apart, find no traffic. Looks are counted, and not
 # the time alone: on a busy computer the debugger's thread may get no turn for long without being silent.
-_LOOKS, _LOOK_S = 10, 0.01
+_LOOKS, _LOOK_S = 4, 0.025
 _SERIAL_LOOKS, _SERIAL_LOOK_S = 3, 0.001
 _SILENT_S = 0.1
+# A host in this process that is woken for a piece of an answer takes the interpreter away from the board that still
+# works at the rest: the answer is handed over when the line has fallen silent, or after so many turns.
+_UNSENT_TURNS = 10
 _RESTLESS_TURNS = 3
 
 
@@ -33,7 +36,7 @@ class FreeRun:
         self._board = board
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
-        self._restless = self._quiet = 0
+        self._restless = self._quiet = self._unsent = 0
         self._seen = self._looked_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"board {board.path.name}", daemon=True)
         self._thread.start()
@@ -61,7 +64,10 @@ class FreeRun:
         while not self._stopping:
             with self._board.lock:
                 wait_s = self._turn()
-                self._board.wire.flush()
+                self._unsent = self._unsent + 1 if self._board.console.active else _UNSENT_TURNS
+                if self._unsent >= _UNSENT_TURNS:
+                    self._unsent = 0
+                    self._board.wire.flush()
             # Also with a wait of 0: it lets another thread have the lock.
             ready, _, _ = select.select([self._wake_read, self._board.wire.fd], [], [], wait_s)
             if self._wake_read in ready:

@@ -233,9 +233,10 @@ class FlashWl(Part):
         return values[offset]
 
     def _read_sr(self) -> int:
-        if self.busy_until is not None:
+        until = self.busy_until
+        if until is not None:
             if self._polled:  # the second look at a busy flag is a polling loop
-                self.silicon.wait_until(self.busy_until)
+                self.silicon.wait_until(until)
             self._polled = True
         value = self._sr | (SR_BSY if self._busy is not None else 0)
         busy = self._jammed or self._latch is not None or self._busy is not None
@@ -394,7 +395,8 @@ class FlashWl(Part):
 
     def settle(self) -> None:
         """Show the true contents where a store has landed in the core's view."""
-        self.array.settle()
+        if self.array.touched:
+            self.array.settle()
         if self._system_touched:
             self._system_touched = False
             self._show_system()

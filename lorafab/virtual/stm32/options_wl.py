@@ -35,6 +35,7 @@ class OptionBytes:
         self._loaded = list(self._silicon.file.options)
         if self._planned is not None:
             self._loaded[0] = self._loaded[0] & ~0xFF | {0: 0xAA, 2: 0xCC}.get(self._planned, 0xBB)
+        self._open = all(area & 0xFF > area >> 16 & 0xFF for area in self._loaded[1:])  # no area begins before its end
 
     def reset(self) -> None:
         """Registers show what is in force; the lock is closed."""
@@ -88,6 +89,8 @@ class OptionBytes:
 
     def protected(self, page: int) -> bool:
         """Write protection of a page of the array, as loaded or by the fault plan."""
+        if self._open and not self._silicon.faults.protect_pages:
+            return False
         bank, place = divmod(page, self._bank_pages)
         areas = self._loaded[1 + 2 * bank : 3 + 2 * bank]
         return page in self._silicon.faults.protect_pages or any(
