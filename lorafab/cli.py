@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lorafab.errors import LabelRefused, LedgerError, LorafabError, RecordError, UsageError
+from lorafab.errors import LabelRefused, LedgerError, LorafabError, RecordError, StationError, UsageError
 
 _Handler = Callable[[argparse.Namespace], object]
 _MAX_KHZ = 100_000  # no probe's SWD clock is faster
@@ -318,6 +318,12 @@ def _bench_flash(options: argparse.Namespace) -> object:
         if not 1 <= khz <= _MAX_KHZ:
             raise UsageError(f"an SWD clock of {khz} kHz was given, wanted 1 to {_MAX_KHZ}; correct it")
     results = [bench.flash(name, khz, erase, image) for name in names for khz in clocks for erase in bench.WAYS]
+    for one in results:
+        if not one.verified:
+            raise StationError(
+                f"what was read back from {one.board} ({one.swd_khz} kHz, {one.erase} erase) is not the image, wanted it "
+                "as it was sent: its figures mean nothing; correct the board's profile or its parts"
+            )
     figures = {name: [vars(one) for one in cost.table(chips.named(name))] for name in names}
     if options.json:
         return {

@@ -1,5 +1,6 @@
 """lorafab/virtual/bench.py and `lorafab bench flash`: figures that repeat, beside the floor of the data sheet."""
 
+import dataclasses
 import json
 
 import pytest
@@ -71,3 +72,15 @@ def test_wrong_requests_are_usage_errors(
     said = capsys.readouterr()
     assert said.out == ""
     assert all(word in said.err for word in words)
+
+
+def test_figures_of_an_image_that_did_not_arrive_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What reads back otherwise ends with status 1 and a sentence, and no table."""
+    honest = bench.flash
+    monkeypatch.setattr(bench, "flash", lambda *arguments: dataclasses.replace(honest(*arguments), verified=False))
+    assert main(["bench", "flash", "--board", "wle5", "--khz", "4000", "--size", "64"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "what was read back from wle5 (4000 kHz, sector erase) is not the image" in said.err
