@@ -321,8 +321,8 @@ def _bench_flash(options: argparse.Namespace) -> object:
     for one in results:
         if not one.verified:
             raise StationError(
-                f"what was read back from {one.board} ({one.swd_khz} kHz, {one.erase} erase) is not the image, wanted it "
-                "as it was sent: its figures mean nothing; correct the board's profile or its parts"
+                f"what was read back from {one.board} ({one.swd_khz} kHz, {one.erase} erase) is not the image, wanted "
+                "it as it was sent: its figures mean nothing; correct the board's profile or its parts"
             )
     figures = {name: [vars(one) for one in cost.table(chips.named(name))] for name in names}
     if options.json:
