@@ -18,7 +18,7 @@ from pathlib import Path
 from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64
 from lorafab.drivers.clock import SystemClock
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
 from lorafab.stores.vault import demo_paths, load_private, open_box
 

@@ -37,7 +37,7 @@ import pyocd.core.helpers
 marks["import pyocd"] = time.perf_counter() - began
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
 from lorafab.run.session import Session
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
 from lorafab.stores.journal import RunJournal
 from lorafab.steps.shell import Shell

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from lorafab.domain.identity import Eui64
+from lorafab.domain.identity import Eui64, KeySlot
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.secret import Secret
 
@@ -133,22 +133,31 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class SealedKey:
-    """A root key encrypted to the vault's public key, and what may be known of it."""
+class SealedBox:
+    """One key, encrypted to one public key."""
 
-    kcv: str
-    """Key check value of the key inside."""
+    key_id: str
+    """Which public key: first 16 hex digits of SHA-256 over its raw bytes."""
     box: str
     """HPKE ciphertext, base64."""
-    key_id: str
-    """Which public key it was sealed to: first 16 hex digits of SHA-256 over its raw bytes."""
+
+
+@dataclass(frozen=True)
+class SealedKey:
+    """A root key encrypted to the vault's public keys, and what may be known of it."""
+
+    slot: KeySlot
+    kcv: str
+    """Key check value of the key inside."""
+    boxes: tuple[SealedBox, ...]
+    """The back office's first, then the escrow's where there is one."""
 
 
 class Vault(Protocol):
     """Makes keys and seals them; a station cannot open what it sealed."""
 
-    def new_key(self, dev_eui: Eui64, generation: int) -> tuple[Secret, SealedKey]:
-        """Draw a key from the operating system's randomness and seal it to (DevEUI, generation)."""
+    def new_key(self, dev_eui: Eui64, generation: int, slot: KeySlot) -> tuple[Secret, SealedKey]:
+        """Draw a key from the operating system's randomness and seal it to (DevEUI, generation, slot)."""
         ...
 
 
@@ -157,7 +166,9 @@ class Generation:
     """One key generation of an identity."""
 
     number: int
-    kcv: str
+    kcv_app: str
+    kcv_nwk: str | None
+    """None for LoRaWAN 1.0.x."""
     run: str
     """Run that made it."""
 
@@ -184,7 +195,7 @@ class Claim:
 
     dev_eui: Eui64
     state: str
-    """reserved, written, passed, quarantined, exported or scrapped."""
+    """reserved, written, passed, exported, quarantined, scrapped or void."""
     generations: tuple[Generation, ...]
     retired: int
     """Generations up to this one were in a chip that a repair replaced: no board may hold them again."""
@@ -194,6 +205,8 @@ class Claim:
     """Runs that claimed this identity, this one included."""
     dev_nonce: int | None
     """Highest DevNonce that a run has seen on this board; None before the first."""
+    exported: int | None
+    """Key generation that was last handed to the customer; another than ``proven`` means that re-export is due."""
 
 
 class Ledger(Protocol):
@@ -203,12 +216,20 @@ class Ledger(Protocol):
         """Bind label, DevEUI and chip, or confirm the same binding. Raises BoundElsewhere, LedgerError."""
         ...
 
-    def add_key(self, dev_eui: Eui64, generation: int, key: SealedKey, run: str) -> Claim:
-        """Keep a sealed key as the next generation. Raises LedgerError, also for a check value seen before."""
+    def add_key(self, dev_eui: Eui64, generation: int, keys: Sequence[SealedKey], run: str) -> Claim:
+        """Keep sealed keys as the next generation. Raises LedgerError, also for a check value seen before."""
+        ...
+
+    def mark_writing(self, dev_eui: Eui64, run: str) -> Claim:
+        """The board is about to be written: a board that had passed is *reserved* again until it passes anew."""
         ...
 
     def mark_written(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The board has been read back with this generation's key."""
+        """The board has been read back with this generation's keys."""
+        ...
+
+    def mark_failed(self, dev_eui: Eui64, run: str) -> Claim:
+        """The run's verdict is FAIL: a board that had passed must not be exported until it passes anew."""
         ...
 
     def note_nonce(self, dev_eui: Eui64, dev_nonce: int, run: str) -> Claim:

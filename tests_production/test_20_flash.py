@@ -3,8 +3,8 @@
 from lorafab.steps.flash import write_board
 
 
-def test_image_and_identity_are_written(programmer, memory, image, identity, measure):
+def test_image_and_identity_are_written(run, programmer, memory, image, identity, measure):
     """Every byte reads back as it was sent."""
-    written = write_board(programmer, memory, image.segments, identity)
+    written = write_board(programmer, memory, image.segments, identity, run.about_to_write)
     measure("image_bytes", written.image_bytes)
     measure("bytes_verified", written.bytes_verified)

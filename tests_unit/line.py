@@ -8,7 +8,7 @@ import pytest
 from lorafab.config.load import load_station
 from lorafab.domain.record import RunRecord
 from lorafab.run.station import Options, Station
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
 from lorafab.stores.vault import Vault, ensure_demo
 from tests_unit.fakes import MCU, FakeBoard, FakeClock, FakeJig, FakeLink, FakeProgrammer, FakeScanner

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lorafab.config.load import load_station
 from lorafab.run.station import Options, Station
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault, ensure_demo
 from tests_unit.fakes import MCU, FakeBoard, FakeClock, FakeJig, FakeLink, FakeProgrammer, FakeScanner
 

@@ -17,7 +17,7 @@ from lorafab.domain.label import checksum, parse_label
 from lorafab.drivers.clock import SystemClock
 from lorafab.interfaces import ClaimRequest, SealedKey
 from lorafab.steps.label import check_of_lot
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
 from lorafab.stores.vault import load_private
 from lorafab.virtual.label_picture import draw_label

@@ -107,7 +107,7 @@ def test_imports_point_down() -> None:
     ("name", "source"),
     [
         ("domain.x", "from lorafab.config import load"),
-        ("drivers.x", "from lorafab.stores.ledger import TinyLedger"),
+        ("drivers.x", "from lorafab.stores.tiny_ledger import TinyLedger"),
         ("domain.x", "def f():\n    import lorafab.run.run"),
         ("steps.x", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lorafab.drivers import clock"),
         ("steps.x", "import importlib\nimportlib.import_module('lorafab.virtual.board')"),

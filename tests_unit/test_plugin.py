@@ -8,7 +8,7 @@ import pytest
 from lorafab.domain.identity import Eui64
 from lorafab.errors import ScanError
 from lorafab.report.board import render_board
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from tests_unit.fakes import MCU, FakeBoard, FakeLink, FakeProgrammer
 from tests_unit.line import Line
 

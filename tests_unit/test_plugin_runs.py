@@ -13,7 +13,7 @@ from lorafab.domain.record import RunRecord
 from lorafab.errors import LedgerError, VaultError
 from lorafab.run.session import Session
 from lorafab.run.station import open_ledger, open_vault
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
 from tests_unit.fakes import FakeProgrammer
 from tests_unit.line import ROOT, Line

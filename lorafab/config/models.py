@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from lorafab.domain.flash_plan import MemoryMap
-from lorafab.domain.identity import REGIONS, SERIAL_SIZE, Eui64
+from lorafab.domain.identity import REGIONS, SERIAL_SIZE, Eui64, KeySlot
 from lorafab.domain.label import tr005_text
 from lorafab.domain.measurement import Spec
 from lorafab.domain.memory_map import Span
@@ -117,12 +117,22 @@ class TinydbStore(_Model):
     driver: Literal["tinydb"]
 
 
+class PostgresqlStore(_Model):
+    """Ledger in PostgreSQL: many computers. Records stay in TinyDB files of each."""
+
+    driver: Literal["postgresql"]
+    dsn_env: str = Field(default="LORAFAB_DSN", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+    """Environment variable with the connection string, so that no password lies in a file."""
+
+
 class VaultConfig(_Model):
     """Where keys are sealed to. Either a public key (production) or the demo vault (virtual stations)."""
 
     demo: bool = False
     public_key: Text | None = None
     """PEM file, relative to the project's root."""
+    escrow_key: Text | None = None
+    """PEM file of a second public key, whose private half lies offline: every key is sealed to it too."""
     mirror: Text | None = None
     """Folder on another disk that gets every sealed key too."""
 
@@ -157,7 +167,7 @@ class StationConfig(_Model):
     programmer: PyocdProgrammer
     link: SerialLink
     scanner: Annotated[PromptScanner | SerialScanner | CameraScanner | ImageScanner, Field(discriminator="driver")]
-    store: TinydbStore
+    store: Annotated[TinydbStore | PostgresqlStore, Field(discriminator="driver")]
     vault: VaultConfig
     limits: dict[str, Limits] = {}
     """Overrides the product's limits of a measurement, by name."""
@@ -217,7 +227,7 @@ class LotConfig(_Model):
     serial: Serials
     profile: str = Field(default="FFFF0000", pattern=r"^[0-9A-F]{8}$")
     """TR005 ProfileID; FFFF0000 when no VendorID was assigned."""
-    lorawan: Literal["1.0.2", "1.0.3", "1.0.4"]
+    lorawan: Literal["1.0.2", "1.0.3", "1.0.4", "1.1"]
     region: str | None = None
     activation: Annotated[Literal["OTAA"], BeforeValidator(_otaa)]
 
@@ -229,6 +239,11 @@ class LotConfig(_Model):
         if len(str(self.dev_eui.quantity)) > self.serial.digits:
             raise ValueError(f"{self.dev_eui.quantity} boards need more than {self.serial.digits} digits of serial")
         return self
+
+    @property
+    def key_slots(self) -> tuple[KeySlot, ...]:
+        """Root keys that a board of the lot is given (TS001-1.0.4, 6.1.1.3; LoRaWAN 1.1, 6.1.1.3)."""
+        return ("appkey", "nwkkey") if self.lorawan == "1.1" else ("appkey",)
 
     def index_of(self, dev_eui: Eui64) -> int | None:
         """Number of this DevEUI in the lot, from 0 on; None for one of another lot."""

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from lorafab.domain.secret import Secret
 
@@ -11,6 +11,9 @@ _EUI = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
 # Virtual boards announce themselves by the first four bytes of their chip id ("LFVB"), which are wafer
 # coordinates on silicon; only lots of `kind: demo` may claim them.
 VIRTUAL_CHIP_PREFIX: Final = b"LFVB".hex().upper()
+
+KeySlot = Literal["appkey", "nwkkey"]
+"""Which root key: LoRaWAN 1.0.x has an AppKey only, 1.1 has a NwkKey too."""
 
 SERIAL_SIZE = 16  # bytes in the identity block
 

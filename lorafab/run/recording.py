@@ -172,6 +172,8 @@ def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> R
         sentence = f"run {orphan.run} ended after its {kept.verdict} record; it is completed now"
         if kept.verdict == Verdict.PASS.value and kept.dev_eui and kept.keys:
             station.ledger.mark_passed(Eui64.parse(kept.dev_eui), kept.keys.generation, kept.run)
+        elif kept.verdict == Verdict.FAIL.value and kept.dev_eui and kept.keys:
+            station.ledger.mark_failed(Eui64.parse(kept.dev_eui), kept.run)
     orphan.settle()
     return Recovered(sentence, record)
 

@@ -178,7 +178,7 @@ class Run:
         )
         name = station.config.region
         region = None if name is None else REGIONS[name]
-        wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot)
+        wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot, station.lot.key_slots)
         found = identity_step.read_identity(self.programmer, station.memory)
         self.note("claiming", dev_eui=str(label.dev_eui), chip_id=request.chip_id, page=found.state.value)
         assign = partial(identity_step.assign, found, request, wanted, station.ledger, station.vault)
@@ -197,6 +197,11 @@ class Run:
             new_key=assignment.to_write is not None,
         )
         return assignment
+
+    def about_to_write(self) -> None:
+        """From here on the board is no longer what it passed with, if it ever did; durable when this returns."""
+        self.station.ledger.mark_writing(self.assignment.dev_eui, self.id)
+        self.note("writing")
 
     def prove_key(self) -> None:
         """Read the identity block back and decode it; the ledger learns which generation is on the board."""
@@ -288,6 +293,8 @@ class Run:
             # behind, and the next start completes it.
             assignment = self.facts.assignment
             self.station.ledger.mark_passed(assignment.dev_eui, assignment.generation, self.id)
+        elif record.verdict == Verdict.FAIL.value and self.facts.assignment is not None:
+            self.station.ledger.mark_failed(self.facts.assignment.dev_eui, self.id)
         self._close_journal(record.verdict)
         return record
 

@@ -108,6 +108,8 @@ class Session:
             if self.record is not None and self.record.verdict == self.verdict.value:
                 self.report = self._report(self.run, self.record)
             self.run.leave()
+        if self.station is not None:
+            self.station.ledger.close()
         if self._lock is not None:
             self._lock.release()
 

@@ -3,6 +3,7 @@
 A newcomer's driver needs its own file in ``drivers/`` and one branch here.
 """
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from lorafab.config.load import LineConfig, resolve_port
 from lorafab.config.models import LotConfig
 from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.identity import Eui64
-from lorafab.errors import LedgerError, VaultError
+from lorafab.errors import LedgerError, UsageError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.ledger import BaseLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault, demo_paths, ensure_demo
 from lorafab.targets import MCUS, McuFacts
 
@@ -45,7 +47,7 @@ class Station:
     mcu: McuFacts
     lot: LotConfig
     memory: MemoryMap
-    ledger: TinyLedger
+    ledger: BaseLedger
     vault: Vault
     jig: Jig
     scanner: Scanner
@@ -90,29 +92,50 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
         )
 
 
-def open_ledger(config: LineConfig, data: Path, clock: Clock) -> TinyLedger:
+def open_ledger(config: LineConfig, data: Path, clock: Clock) -> BaseLedger:
     """Open the ledger that the lot belongs to. Raises LedgerError."""
+    ledger = _open_store(config, data, clock)
+    if config.lot.ledger is not None and config.lot.ledger != ledger.ledger_id:
+        raise LedgerError(
+            f"lot {config.lot.lot} belongs to ledger {config.lot.ledger}, and this station's is {ledger.ledger_id}; "
+            "run with --data=DIR of the right ledger, or correct the lot file or the station's store"
+        )
+    return ledger
+
+
+def _open_store(config: LineConfig, data: Path, clock: Clock) -> BaseLedger:
+    store = config.station.store
+    if store.driver == "postgresql":
+        from lorafab.stores.postgres_ledger import PostgresLedger
+
+        return PostgresLedger.open(dsn_from(store.dsn_env), clock)
     newcomer = config.station.station == NEWCOMER
     if newcomer and not (data / "ledger").exists() and any((data / "records").glob("*.json")):
         raise LedgerError(
             f"{data} holds records of boards and no ledger, so who has which identity is unknown; restore the ledger, "
             "or move the data folder away and start a new one"
         )
-    ledger = TinyLedger.open_or_create(data, clock) if newcomer else TinyLedger.open(data, clock)
-    if config.lot.ledger is not None and config.lot.ledger != ledger.ledger_id:
-        raise LedgerError(
-            f"lot {config.lot.lot} belongs to ledger {config.lot.ledger}, and {data}/ledger is {ledger.ledger_id}; "
-            "run with --data=DIR of the right ledger, or correct the lot file"
+    return TinyLedger.open_or_create(data, clock) if newcomer else TinyLedger.open(data, clock)
+
+
+def dsn_from(variable: str) -> str:
+    """PostgreSQL's connection string, from the environment: no password lies in a file. Raises UsageError."""
+    dsn = os.environ.get(variable, "")
+    if not dsn:
+        raise UsageError(
+            f"the environment variable {variable} is empty, wanted PostgreSQL's connection string (postgresql://...); "
+            "set it where the station starts"
         )
-    return ledger
+    return dsn
 
 
-def open_vault(config: LineConfig, root: Path, data: Path, ledger: TinyLedger) -> Vault:
+def open_vault(config: LineConfig, root: Path, data: Path, ledger: BaseLedger) -> Vault:
     """Open the public half of the vault. Raises VaultError."""
     settings = config.station.vault
     mirror = root / settings.mirror if settings.mirror else None
+    escrow = root / settings.escrow_key if settings.escrow_key else None
     if settings.public_key is not None:
-        return Vault(root / settings.public_key, mirror)
+        return Vault(root / settings.public_key, mirror, escrow)
     if config.station.station != NEWCOMER:
         raise VaultError(
             f"station {config.station.station} wants the demo vault, which serves station {NEWCOMER} only; "
@@ -123,10 +146,10 @@ def open_vault(config: LineConfig, root: Path, data: Path, ledger: TinyLedger) -
             f"the demo vault {demo_paths(data)[0].parent} is gone, and keys of this ledger are sealed to it; restore "
             "it, or move the data folder away and start a new one"
         )
-    return Vault(ensure_demo(data), mirror)
+    return Vault(ensure_demo(data), mirror, escrow)
 
 
-def unused_labels(lot: LotConfig, ledger: TinyLedger | None, count: int) -> list[str]:
+def unused_labels(lot: LotConfig, ledger: BaseLedger | None, count: int) -> list[str]:
     """Up to ``count`` labels that the lot would accept and nobody used, lowest first."""
     free = (
         index for index in range(lot.dev_eui.quantity) if ledger is None or not ledger.is_used(_dev_eui(lot, index))
@@ -138,7 +161,7 @@ def _dev_eui(lot: LotConfig, index: int) -> Eui64:
     return Eui64(lot.dev_eui.first.value + index)
 
 
-def _open_jig(config: LineConfig, data: Path, port: Path, ledger: TinyLedger, lot: LotConfig) -> Jig:
+def _open_jig(config: LineConfig, data: Path, port: Path, ledger: BaseLedger, lot: LotConfig) -> Jig:
     jig = config.station.jig
     if jig.driver == "virtual":
         from lorafab.virtual.jig import VirtualJig

@@ -1,6 +1,6 @@
 """Image and identity go down in one flash session, and are read back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lorafab.domain import identity_block
@@ -21,15 +21,22 @@ class Written:
     """Bytes that were read back and found as sent: image, padding to whole words, and a new identity block."""
 
 
-def write_board(programmer: Programmer, memory: MemoryMap, image: Sequence[Segment], assignment: Assignment) -> Written:
+def write_board(
+    programmer: Programmer,
+    memory: MemoryMap,
+    image: Sequence[Segment],
+    assignment: Assignment,
+    about_to_write: Callable[[], object],
+) -> Written:
     """Program the image, and the identity block where it is new, then compare every byte.
 
-    The NVM region is read before and after: it must be the same. Raises VerifyFailed, NvmDamaged, FlashRefused,
-    ProbeError.
+    ``about_to_write`` is called before the first change of the board. The NVM region is read before and after: it
+    must be the same. Raises VerifyFailed, NvmDamaged, FlashRefused, ProbeError.
     """
     block = identity_block.encode(assignment.to_write) if assignment.to_write else None
     plan = plan_flash(memory, image, block)
     before = read_torn(programmer, memory.nvm, memory.word_size)
+    about_to_write()
     programmer.program(plan.erase, plan.program)
     verified = sum(_verify(programmer, segment) for segment in plan.program)
     if read_torn(programmer, memory.nvm, memory.word_size) != before:

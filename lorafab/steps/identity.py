@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lorafab.domain import identity_block
 from lorafab.domain.flash_plan import MemoryMap
-from lorafab.domain.identity import Eui64, Identity
+from lorafab.domain.identity import Eui64, Identity, KeySlot
 from lorafab.domain.identity_block import BLOCK_SIZE, BlockState, IdentityBlock
 from lorafab.domain.memory_map import Span
 from lorafab.errors import ForeignIdentity, MemoryFault, ReadProtected
@@ -29,6 +29,8 @@ class Wanted:
     join_eui: Eui64
     region: int | None
     lot: str
+    slots: tuple[KeySlot, ...] = ("appkey",)
+    """Root keys of a board: both for LoRaWAN 1.1."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,29 @@ def assign(
     if found.block is not None and not permit and found.block.dev_eui != request.dev_eui:
         raise ForeignIdentity(_foreign(str(found.block.dev_eui), request))
     generation = len(claim.generations) + 1
-    key, sealed = vault.new_key(request.dev_eui, generation)
-    claim = ledger.add_key(request.dev_eui, generation, sealed, request.run)
+    drawn = {slot: vault.new_key(request.dev_eui, generation, slot) for slot in wanted.slots}
+    claim = ledger.add_key(request.dev_eui, generation, [sealed for _, sealed in drawn.values()], request.run)
+    (app, sealed_app), nwk = drawn["appkey"], drawn.get("nwkkey")
     identity = Identity(
         serial=request.serial,
         dev_eui=request.dev_eui,
         join_eui=wanted.join_eui,
-        app_key=key,
-        nwk_key=None,
+        app_key=app,
+        nwk_key=nwk[0] if nwk else None,
         generation=generation,
         region=wanted.region,
         lot=wanted.lot,
     )
-    return Assignment(request.dev_eui, wanted.join_eui, request.serial, generation, sealed.kcv, None, claim, identity)
+    return Assignment(
+        dev_eui=request.dev_eui,
+        join_eui=wanted.join_eui,
+        serial=request.serial,
+        generation=generation,
+        kcv_app=sealed_app.kcv,
+        kcv_nwk=nwk[1].kcv if nwk else None,
+        claim=claim,
+        to_write=identity,
+    )
 
 
 def _refuse_foreign(found: Found, request: ClaimRequest) -> None:
@@ -120,15 +132,17 @@ def _is_ours(block: IdentityBlock, claim: Claim, request: ClaimRequest, wanted: 
     return (
         generation is not None
         and generation.number > claim.retired
-        and generation.kcv == block.app_key.kcv()
+        and generation.kcv_app == block.app_key.kcv()
+        and generation.kcv_nwk == (block.nwk_key.kcv() if block.nwk_key else None)
         and (block.dev_eui, block.join_eui, block.serial) == (request.dev_eui, wanted.join_eui, request.serial)
         and block.lot_crc == identity_block.lot_crc(wanted.lot)
         and block.region == wanted.region
-        and block.nwk_key is None
+        and (block.nwk_key is not None) == ("nwkkey" in wanted.slots)
     )
 
 
 def _keep(block: IdentityBlock, request: ClaimRequest, claim: Claim) -> Assignment:
+    nwk = block.nwk_key.kcv() if block.nwk_key else None
     return Assignment(
-        request.dev_eui, block.join_eui, block.serial, block.generation, block.app_key.kcv(), None, claim, None
+        request.dev_eui, block.join_eui, block.serial, block.generation, block.app_key.kcv(), nwk, claim, None
     )

@@ -22,6 +22,7 @@ def check_block(programmer: Programmer, memory: MemoryMap, assignment: Assignmen
         "serial": (block.serial, assignment.serial),
         "key generation": (str(block.generation), str(assignment.generation)),
         "key check value": (block.app_key.kcv(), assignment.kcv_app),
+        "NwkKey check value": (block.nwk_key.kcv() if block.nwk_key else "-", assignment.kcv_nwk or "-"),
     }
     _refuse_difference("identity block", pairs)
 
@@ -37,6 +38,7 @@ def check_firmware(shell: Shell, assignment: Assignment) -> str:
         "join_eui": str(assignment.join_eui),
         "serial": assignment.serial,
         "generation": str(assignment.generation),
+        "kcv_nwk": assignment.kcv_nwk or "-",
     }
     _refuse_difference("firmware", {name: (said.get(name, "nothing"), value) for name, value in wanted.items()})
     return said.get("kcv_app", "nothing")

@@ -19,8 +19,8 @@ def audit(history: History, view: View) -> Iterator[str]:
     for step in history.entries():
         if isinstance(step, str):
             yield step
-        else:
-            newest[step.dev_eui] = step.claim
+        elif step.claim is not None:
+            newest[step.claim.dev_eui] = step.claim
     kept: dict[str, ClaimDocument] = {}
     for path in view.paths():
         try:
@@ -50,7 +50,7 @@ def _repeated(kept: dict[str, ClaimDocument]) -> Iterator[str]:
     for document in kept.values():
         for kind, key in unique_keys(document):
             owners[(kind, key, document.lot if kind == "serial" else "")].append(document.dev_eui)
-        kcvs = [key.kcv for key in document.generations]
+        kcvs = [kcv for key in document.generations for kcv in key.kcvs]
         if len(set(kcvs)) < len(kcvs):
             yield f"DevEUI {document.dev_eui} has two key generations with an equal check value: an equal key"
     for (kind, key, _), found in sorted(owners.items()):

@@ -1,24 +1,27 @@
 """What the ledger knows of one identity, and the rules by which it changes. No I/O.
 
-Life: *reserved* (bound, key sealed) -> *written* (read back from the board) -> *passed*; *exported* after that;
-*quarantined* and *scrapped* from anywhere. It never becomes free again. A rework leaves the state as it was until the
-board is read back again (then *written*), and keeps ``proven``: what passed once stays known, but only *passed* is
-exported.
+Life: *reserved* (bound, key sealed) -> *written* (read back from the board) -> *passed* -> *exported*; *quarantined*
+and *scrapped* from anywhere; *void* for a label that was spoiled before any board bore it. It never becomes free again.
+A rework leaves the state as it was until the board is about to be written (*reserved* again) or fails (*written*): a
+run that dies before that has changed nothing on the board, which still holds what it passed with. Only *passed* is
+exported, and only with the generation ``proven``.
 """
 
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lorafab.domain.identity import Eui64
+from lorafab.domain.identity import Eui64, KeySlot
 from lorafab.errors import BoundElsewhere, ForeignIdentity, LedgerError, NvmDamaged
 from lorafab.interfaces import Claim, ClaimRequest, Generation, SealedKey
 
-State = Literal["reserved", "written", "passed", "quarantined", "exported", "scrapped"]
-RETIRED: tuple[State, ...] = ("quarantined", "exported", "scrapped")
+State = Literal["reserved", "written", "passed", "exported", "quarantined", "scrapped", "void"]
+RETIRED: tuple[State, ...] = ("exported", "quarantined", "scrapped", "void")
+"""States in which the line may not touch a board; `lorafab ledger rework` leads back from the first two."""
 
 _KCV = re.compile(r"[0-9A-F]{16}", re.ASCII)
 _KEY_ID = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
@@ -27,17 +30,55 @@ LAST_NONCE = 0xFFFF  # DevNonce has 16 bits (TS001-1.0.4, 6.2.5)
 _REBIND = "`lorafab ledger rebind`"
 
 
+class BoxDocument(BaseModel):
+    """One key, sealed to one public key (base64)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    slot: KeySlot
+    key_id: str
+    box: str
+
+
 class KeyDocument(BaseModel):
-    """One key generation: its check value and the sealed box (base64)."""
+    """One key generation: check values and sealed boxes of its keys, one box for each public key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     generation: int
-    kcv: str
+    kcv_app: str
+    kcv_nwk: str | None
     run: str
-    key_id: str
-    box: str
     time: str
+    boxes: tuple[BoxDocument, ...]
+
+    @property
+    def kcvs(self) -> tuple[str, ...]:
+        """Check values of all its keys."""
+        return (self.kcv_app,) if self.kcv_nwk is None else (self.kcv_app, self.kcv_nwk)
+
+
+class LotDocument(BaseModel):
+    """What the ledger knows of a lot as a whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    lot: str
+    printed: int
+    """Labels 1 to this number were printed; later ones were not."""
+    closed: bool
+    """No new board may be claimed for it."""
+    updated: str
+    seq: int
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"lot {self.lot}"
+
+    def changed(self, **fields: Any) -> "LotDocument":
+        """Return a copy with other values."""
+        return self.model_copy(update=fields)
 
 
 class ClaimDocument(BaseModel):
@@ -59,6 +100,8 @@ class ClaimDocument(BaseModel):
     """Generation that was last read back from the board."""
     proven: int | None
     """Generation whose check value was read from the board in the run that passed."""
+    exported: int | None
+    """Generation that was last handed to the customer."""
     attempts: int
     dev_nonce: int | None
     first_run: str
@@ -70,6 +113,11 @@ class ClaimDocument(BaseModel):
     updated: str
     seq: int
 
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"DevEUI {self.dev_eui}"
+
     def changed(self, **fields: Any) -> "ClaimDocument":
         """Return a copy with other values."""
         return self.model_copy(update=fields)
@@ -79,28 +127,27 @@ class ClaimDocument(BaseModel):
         return Claim(
             dev_eui=Eui64.parse(self.dev_eui),
             state=self.state,
-            generations=tuple(Generation(key.generation, key.kcv, key.run) for key in self.generations),
+            generations=tuple(
+                Generation(key.generation, key.kcv_app, key.kcv_nwk, key.run) for key in self.generations
+            ),
             retired=self.retired_generations,
             proven=self.proven,
             attempts=self.attempts,
             dev_nonce=self.dev_nonce,
+            exported=self.exported,
         )
 
     def public(self) -> dict[str, Any]:
         """JSON-ready, without the sealed boxes."""
-        return self.model_dump(mode="json", exclude={"generations": {"__all__": {"box"}}})
-
-    def sealed(self) -> list[dict[str, Any]]:
-        """Generation, kcv, box and key_id of each sealed key."""
-        return [key.model_dump(include={"generation", "kcv", "box", "key_id"}) for key in self.generations]
+        return self.model_dump(mode="json", exclude={"generations": {"__all__": {"boxes"}}})
 
 
 def unique_keys(document: ClaimDocument) -> set[tuple[str, str]]:
     """(kind, text) pairs by which an identity is found and which no other one may have."""
-    keys = {("label", document.label)} | {("kcv", key.kcv) for key in document.generations}
+    keys = {("label", document.label)} | {("kcv", kcv) for key in document.generations for kcv in key.kcvs}
     if document.serial:
         keys.add(("serial", document.serial))  # unique within its lot only, see `rivals`
-    if document.state != "scrapped":
+    if document.chip_id and document.state != "scrapped":
         keys.add(("chip", document.chip_id))  # the chip of a scrapped identity may get another label
     return keys
 
@@ -112,6 +159,11 @@ def check_request(request: ClaimRequest) -> None:
             raise LedgerError(f"the claim for DevEUI {request.dev_eui} has no {name}; this is a fault of the run")
     if request.dev_eui.is_reserved():
         raise LedgerError(f"DevEUI {request.dev_eui} names no device; correct the label or the lot")
+
+
+def voided(label: ClaimRequest, now: str) -> ClaimDocument:
+    """A label that was torn or misprinted before any board bore it (no chip, no run): its DevEUI is never used."""
+    return first_claim(label, now).changed(state="void", attempts=0)
 
 
 def first_claim(request: ClaimRequest, now: str) -> ClaimDocument:
@@ -128,6 +180,7 @@ def first_claim(request: ClaimRequest, now: str) -> ClaimDocument:
         retired_generations=0,
         written=None,
         proven=None,
+        exported=None,
         attempts=1,
         dev_nonce=None,
         first_run=request.run,
@@ -142,13 +195,13 @@ def first_claim(request: ClaimRequest, now: str) -> ClaimDocument:
 
 def rework(document: ClaimDocument, request: ClaimRequest) -> ClaimDocument:
     """Confirm the binding for another run of the same board; raises BoundElsewhere, ForeignIdentity, LedgerError."""
-    if document.chip_id != request.chip_id and document.state != "scrapped":
+    if document.chip_id != request.chip_id and document.state not in ("scrapped", "void"):
         raise BoundElsewhere(
             f"label {request.label} (DevEUI {document.dev_eui}) belongs to chip {document.chip_id} since run "
             f"{document.run}, but the jig holds chip {request.chip_id}; set this board aside and look for a label "
             f"printed twice, or after a repair use {_REBIND}"
         )
-    if document.label != request.label:
+    if document.label != request.label and document.state != "void":
         raise BoundElsewhere(
             f"DevEUI {document.dev_eui} on chip {document.chip_id} carries label {document.label} since run "
             f"{document.run}, but label {request.label} was scanned; set this board aside, or after a new label use "
@@ -166,8 +219,6 @@ def rework(document: ClaimDocument, request: ClaimRequest) -> ClaimDocument:
                 f"station says {asked or '-'}; correct the station's lot"
             )
     return document.changed(
-        # Not *passed* until it passes again: a board that fails its rework must not be exported.
-        state="written" if document.state == "passed" else document.state,
         attempts=document.attempts + 1,
         run=request.run,
         station=request.station,
@@ -192,13 +243,18 @@ def refuse_rival(rival: ClaimDocument, kind: str, text: str, dev_eui: str) -> No
 def refuse_retired(document: ClaimDocument) -> None:
     """Raise ForeignIdentity for an identity that the line may not touch any more."""
     if document.state in RETIRED:
+        way = (
+            "set this board aside; `lorafab ledger rework` with a reason lets the line take it again"
+            if document.state in ("exported", "quarantined")
+            else "set this board aside and give it another label"
+        )
         raise ForeignIdentity(
-            f"DevEUI {document.dev_eui} is {document.state} since {document.updated} (last run {document.run}); "
-            "set this board aside and ask who manages the ledger"
+            f"DevEUI {document.dev_eui} is {document.state} since {document.updated} (last run {document.run or '-'}); "
+            + way
         )
 
 
-def with_key(document: ClaimDocument, generation: int, key: SealedKey, run: str, now: str) -> ClaimDocument:
+def with_key(document: ClaimDocument, generation: int, keys: Sequence[SealedKey], run: str, now: str) -> ClaimDocument:
     """Add the next key generation. Raises LedgerError, ForeignIdentity."""
     refuse_retired(document)
     expected = len(document.generations) + 1
@@ -212,20 +268,54 @@ def with_key(document: ClaimDocument, generation: int, key: SealedKey, run: str,
             f"key generation {generation} was offered for DevEUI {document.dev_eui}, but {expected} comes next; "
             "another run has worked on this board, start again"
         )
-    _check_key(document, key)
-    new = KeyDocument(generation=generation, kcv=key.kcv, run=run, key_id=key.key_id, box=key.box, time=now)
-    return document.changed(generations=(*document.generations, new))
-
-
-def _check_key(document: ClaimDocument, key: SealedKey) -> None:
-    try:
-        sealed = bool(base64.b64decode(key.box, validate=True))
-    except (binascii.Error, ValueError):
-        sealed = False
-    if not sealed or not _KCV.fullmatch(key.kcv) or not _KEY_ID.fullmatch(key.key_id):
+    kcvs = {key.slot: key.kcv for key in keys}
+    if len(kcvs) != len(keys) or "appkey" not in kcvs or not all(map(_is_whole, keys)):
         raise LedgerError(
             f"the sealed key for DevEUI {document.dev_eui} is malformed, so nobody could open it later; check the vault"
         )
+    if len(set(kcvs.values())) < len(kcvs):
+        raise LedgerError(
+            f"the two keys for DevEUI {document.dev_eui} have one check value: an equal key; stop this station and "
+            "check its source of randomness"
+        )
+    new = KeyDocument(
+        generation=generation,
+        kcv_app=kcvs["appkey"],
+        kcv_nwk=kcvs.get("nwkkey"),
+        run=run,
+        time=now,
+        boxes=tuple(BoxDocument(slot=key.slot, key_id=box.key_id, box=box.box) for key in keys for box in key.boxes),
+    )
+    return document.changed(generations=(*document.generations, new))
+
+
+def _is_whole(key: SealedKey) -> bool:
+    return bool(_KCV.fullmatch(key.kcv) and key.boxes) and all(
+        is_box(box.box) and _KEY_ID.fullmatch(box.key_id) for box in key.boxes
+    )
+
+
+def is_box(box: str) -> bool:
+    """Whether this is base64 of anything at all."""
+    try:
+        return bool(base64.b64decode(box, validate=True))
+    except (binascii.Error, ValueError):
+        return False
+
+
+def rewrapped(document: ClaimDocument, boxes: Sequence[tuple[int, BoxDocument]]) -> ClaimDocument:
+    """Add boxes (generation, box): the same keys sealed to another public key. Raises LedgerError."""
+    wanted = {key.generation: key for key in document.generations}
+    for generation, box in boxes:
+        if generation not in wanted or not is_box(box.box) or not _KEY_ID.fullmatch(box.key_id):
+            raise LedgerError(
+                f"the box for DevEUI {document.dev_eui}, generation {generation}, is malformed or of a generation "
+                "that the ledger does not know; nothing was changed, check the private key's file"
+            )
+        key = wanted[generation]
+        if all((kept.slot, kept.key_id) != (box.slot, box.key_id) for kept in key.boxes):
+            wanted[generation] = key.model_copy(update={"boxes": (*key.boxes, box)})
+    return document.changed(generations=tuple(wanted.values()))
 
 
 def equal_key(owner: ClaimDocument, dev_eui: str, kcv: str) -> LedgerError:
@@ -234,6 +324,17 @@ def equal_key(owner: ClaimDocument, dev_eui: str, kcv: str) -> LedgerError:
         f"the key for DevEUI {dev_eui} has check value {kcv}, which DevEUI {owner.dev_eui} already has: an equal key; "
         "stop this station and check its source of randomness"
     )
+
+
+def being_written(document: ClaimDocument) -> ClaimDocument:
+    """The board is about to be written. Raises ForeignIdentity."""
+    refuse_retired(document)
+    return document.changed(state="reserved") if document.state == "passed" else document
+
+
+def failed(document: ClaimDocument) -> ClaimDocument:
+    """The run failed: a board that had passed has not any more."""
+    return document.changed(state="written") if document.state == "passed" else document
 
 
 def read_back(document: ClaimDocument, generation: int) -> ClaimDocument:
@@ -290,13 +391,39 @@ def rebound(document: ClaimDocument, label: str, chip_id: str) -> ClaimDocument:
     )
 
 
-def retired(document: ClaimDocument, state: State) -> ClaimDocument:
-    """Take an identity out of the line. Raises LedgerError when it may not go there."""
+def moved(document: ClaimDocument, state: State) -> ClaimDocument:
+    """Quarantine, scrap, or take up again (*reserved*) for rework. Raises LedgerError when it may not go there."""
     allowed: dict[State, tuple[State, ...]] = {
-        "exported": ("passed", "exported"),
-        "quarantined": ("reserved", "written", "passed", "quarantined"),
-        "scrapped": ("reserved", "written", "passed", "quarantined", "exported"),
+        "quarantined": ("reserved", "written", "passed", "exported", "quarantined"),
+        "scrapped": ("reserved", "written", "passed", "exported", "quarantined"),
+        "reserved": ("quarantined", "exported"),
     }
     if document.state not in allowed.get(state, ()):
-        raise LedgerError(f"DevEUI {document.dev_eui} is {document.state} and cannot become {state}")
+        ways = {"quarantined": "put into quarantine", "scrapped": "scrapped", "reserved": "taken up for rework"}
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} is {document.state} and cannot be {ways.get(state, state)}; nothing was changed"
+        )
     return document.changed(state=state)
+
+
+def exported(document: ClaimDocument, generation: int) -> ClaimDocument:
+    """The customer has this generation. Raises LedgerError unless it is the proven one of a board that passed."""
+    if document.state not in ("passed", "exported") or document.proven != generation:
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} is {document.state} with proven key generation {document.proven or '-'}, and "
+            f"generation {generation} cannot be exported; export again what has passed"
+        )
+    return document.changed(state="exported", exported=generation)
+
+
+def of_new_lot(lot: str, now: str) -> LotDocument:
+    """A lot of which nothing was noted yet."""
+    return LotDocument(lot=lot, printed=0, closed=False, updated=now, seq=0)
+
+
+def refuse_closed(lot: LotDocument | None) -> None:
+    """Raise LedgerError for a new board of a lot that was closed."""
+    if lot is not None and lot.closed:
+        raise LedgerError(
+            f"lot {lot.lot} was closed at {lot.updated}, so no new board may be made for it; use an open lot"
+        )

@@ -4,9 +4,9 @@ It is the write-ahead log as well. An entry is one line, written and fsynced bef
 the whole new claim document. The newest hash is repeated in every record, so that a changed, removed or cut-off entry
 shows. Only the tail is read in daily work.
 
-Line: canonical JSON (sorted keys, no blanks) with ``seq, time, event, run, station, operator, reason, dev_eui,
-claim, prev, hash``; ``hash`` is SHA-256 over the same JSON without ``hash``; ``prev`` of entry 1 is derived from the
-ledger id, so that histories of two ledgers cannot be mixed.
+Line: canonical JSON (sorted keys, no blanks) with ``seq, time, event, run, station, operator, reason, claim, lot, prev,
+hash``, where ``claim`` or ``lot`` is the whole new document and the other null; ``hash`` is SHA-256 over the same JSON
+without ``hash``; ``prev`` of entry 1 is derived from the ledger id, so that histories of two ledgers cannot be mixed.
 """
 
 import hashlib
@@ -14,13 +14,14 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lorafab.errors import LedgerError
-from lorafab.stores.atomic import disk_errors, to_json, write_all
-from lorafab.stores.claims import ClaimDocument
+from lorafab.stores.atomic import disk_errors, write_all
+from lorafab.stores.claims import ClaimDocument, LotDocument
 
 _BLOCK = 64 * 1024  # bytes read from the end at first: some dozens of entries
 
@@ -38,10 +39,50 @@ class Entry(BaseModel):
     station: str
     operator: str
     reason: str
-    dev_eui: str
-    claim: ClaimDocument
+    claim: ClaimDocument | None = None
+    lot: LotDocument | None = None
     prev: str
     hash: str
+
+    @property
+    def document(self) -> ClaimDocument | LotDocument:
+        """What the entry changed, as it was afterwards."""
+        document = self.claim or self.lot
+        assert document is not None
+        return document
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.claim is None) == (self.lot is None):
+            raise ValueError("an entry is about a claim or a lot")
+        return self
+
+
+def genesis(ledger_id: str) -> str:
+    """What the first entry of a ledger follows, so that histories of two ledgers cannot be mixed."""
+    return hashlib.sha256(f"lorafab/1/ledger/{ledger_id}".encode()).hexdigest()
+
+
+def make_entry(facts: dict[str, object], new: ClaimDocument | LotDocument, prev: str) -> Entry:
+    """Chain a change to the entry with hash ``prev``; ``facts`` are time, event, run, station, operator, reason."""
+    kind = "claim" if isinstance(new, ClaimDocument) else "lot"
+    entry = Entry.model_validate({**facts, "seq": new.seq, kind: new, "prev": prev, "hash": ""})
+    return entry.model_copy(update={"hash": _hash(entry)})
+
+
+def canonical(entry: Entry) -> bytes:
+    """Write an entry as the history keeps it."""
+    return orjson.dumps(entry.model_dump(mode="json", exclude_none=False), option=orjson.OPT_SORT_KEYS)
+
+
+def is_genuine(entry: Entry) -> bool:
+    """Whether the entry is as it was written."""
+    return entry.hash == _hash(entry) and entry.document.seq == entry.seq
+
+
+def _hash(entry: Entry) -> str:
+    body = entry.model_dump(mode="json", exclude={"hash"})
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class History:
@@ -49,7 +90,7 @@ class History:
 
     def __init__(self, path: Path, ledger_id: str) -> None:
         self._path = path
-        self.genesis = hashlib.sha256(f"lorafab/1/ledger/{ledger_id}".encode()).hexdigest()
+        self.genesis = genesis(ledger_id)
 
     def tail(self) -> Entry | None:
         """Read the newest whole entry, None when there is none; raises LedgerError when it is damaged."""
@@ -71,22 +112,14 @@ class History:
                     os.close(fd)
         return entry
 
-    def append(self, entry: dict[str, object], claim: ClaimDocument, last: Entry | None) -> Entry:
+    def append(self, entry: dict[str, object], new: ClaimDocument | LotDocument, last: Entry | None) -> Entry:
         """Make one entry durable after ``last`` (the file's newest): 1 fsync; on failure the file is as before.
 
         ``entry`` has time, event, run, station, operator, reason. Raises LedgerError.
         """
-        body = {
-            **entry,
-            "seq": claim.seq,
-            "dev_eui": claim.dev_eui,
-            "claim": claim.model_dump(mode="json"),
-            "prev": last.hash if last else self.genesis,
-        }
-        body["hash"] = self._hash(body)
-        new = Entry.model_validate(body)
-        self._append_line(to_json(body, self._path, LedgerError) + b"\n")
-        return new
+        made = make_entry(entry, new, last.hash if last else self.genesis)
+        self._append_line(canonical(made) + b"\n")
+        return made
 
     def _append_line(self, line: bytes) -> None:
         with disk_errors(self._path, LedgerError):
@@ -123,18 +156,13 @@ class History:
                 prev, seq = entry.hash, entry.seq
                 yield entry
 
-    def _hash(self, body: dict[str, object]) -> str:
-        return hashlib.sha256(to_json(body, self._path, LedgerError)).hexdigest()
-
     def _parse(self, line: bytes) -> Entry | str:
         """Read one line with its newline; a text says what is wrong with it."""
         try:
-            body = orjson.loads(line)
-            entry = Entry.model_validate(body)
-        except (orjson.JSONDecodeError, ValidationError):
+            entry = Entry.model_validate_json(line)
+        except ValidationError:
             return "this line is no entry of a ledger"
-        del body["hash"]
-        if self._hash(body) != entry.hash or entry.claim.seq != entry.seq or entry.claim.dev_eui != entry.dev_eui:
+        if canonical(entry) + b"\n" != line or not is_genuine(entry):
             return f"entry {entry.seq} was changed after it was written (its hash is wrong)"
         return entry
 

@@ -1,200 +1,240 @@
-"""Who got which identity: the ledger of one computer, in TinyDB files behind a hash-chained history.
+"""The ledger's rules over whatever keeps it: who got which identity, in which state.
 
-Under ``DATA/ledger/``: ``ledger.json`` (id, schema, written once), ``lock``, ``history.jsonl`` (the truth, see
-:mod:`lorafab.stores.history`), ``claims/`` and ``index/`` (the view, see :mod:`lorafab.stores.view`).
-
-A transaction holds the one lock, repairs what a killed run left (a torn last line is cut off, a last entry that is
-not yet in the view is applied again), writes its history entry durably, then the view. fsyncs: 9 for a first claim, 3
-for a rework or a change of state, 5 for a new key. Several processes may use a ledger, several computers may not.
+A driver (:mod:`lorafab.stores.tiny_ledger`, :mod:`lorafab.stores.postgres_ledger`) keeps two kinds of documents, claims
+and lots (:mod:`lorafab.stores.claims`), finds claims by their unique keys, and appends each change to one hash-chained
+history. It runs a piece of work in a transaction that no other one overlaps, perhaps several times, and makes the one
+change that the work returns durable before it returns itself.
 """
 
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Literal, Self
-
-import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from lorafab.domain.identity import Eui64
 from lorafab.errors import LedgerError
 from lorafab.interfaces import Claim, ClaimRequest, Clock, SealedKey
 from lorafab.stores import claims
-from lorafab.stores.atomic import disk_errors, make_folder, require_space, sync_folder, to_json, write_file
-from lorafab.stores.audit import audit
-from lorafab.stores.claims import ClaimDocument
-from lorafab.stores.history import Entry, History
-from lorafab.stores.lock import FileLock, refuse_network
+from lorafab.stores.claims import BoxDocument, ClaimDocument, LotDocument
+from lorafab.stores.history import Entry
 from lorafab.stores.stamp import utc_text
-from lorafab.stores.view import View
 
-_NEEDED = 4 << 20  # bytes free before a transaction: the largest shards of a big ledger, several times over
-_LOCK_TIMEOUT_S = 30.0  # a transaction takes milliseconds; on slow flash with a queue of stations, seconds
+Document = ClaimDocument | LotDocument
 
 
-class _About(BaseModel):
-    """``ledger.json``."""
+class Reader(Protocol):
+    """What the ledger holds, as one transaction sees it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    def get(self, dev_eui: Eui64) -> ClaimDocument | None:
+        """Find an identity. Raises LedgerError."""
+        ...
 
-    schema_version: Literal["lorafab.ledger/1"] = "lorafab.ledger/1"
-    ledger_id: str
-    created: str
-    driver: Literal["tinydb"] = "tinydb"
+    def holders(self, kind: str, key: str, settled: bool = False) -> list[ClaimDocument]:
+        """Identities that have this label, serial, chip or kcv (see :func:`claims.unique_keys`).
 
-
-class TinyLedger:
-    """Implements :class:`lorafab.interfaces.Ledger`; made by :meth:`create` or :meth:`open`."""
-
-    def __init__(self, folder: Path, about: _About, clock: Clock, read_only: bool) -> None:
-        self._folder, self._about, self._clock, self._read_only = folder, about, clock, read_only
-        self._history = History(folder / "history.jsonl", about.ledger_id)
-        self._view = View(folder)
-        self._last: Entry | None = None
-        self._applied = 0  # newest entry of which this process knows that the view has it
-
-    @classmethod
-    def create(cls, data_dir: Path, clock: Clock) -> Self:
-        """Start a new, empty ledger under ``data_dir``. Raises LedgerError when there is one, or on a network disk."""
-        folder = data_dir / "ledger"
-        make_folder(folder, LedgerError)
-        refuse_network(folder, LedgerError)
-        with _lock(folder):
-            if (folder / "ledger.json").exists():
-                raise LedgerError(f"{folder} already holds a ledger; use it, or choose another data folder")
-            _lay_out(folder, clock)
-        return cls.open(data_dir, clock)
-
-    @classmethod
-    def open(cls, data_dir: Path, clock: Clock, read_only: bool = False) -> Self:
-        """Open the ledger under ``data_dir`` and, unless ``read_only``, repair what a killed run left.
-
-        Read-only needs no lock and no write permission. Raises LedgerError when there is none or it is damaged.
+        ``settled``: the caller is in a transaction, so what is found half is damage. Raises LedgerError.
         """
-        folder = data_dir / "ledger"
-        about = _read_about(folder)
-        if not read_only:
-            refuse_network(folder, LedgerError)
-        ledger = cls(folder, about, clock, read_only)
-        ledger._history.tail()
-        if not read_only:
-            with _lock(folder):
-                ledger._view.clean()
-                ledger._recover()
-        return ledger
+        ...
 
-    @classmethod
-    def open_or_create(cls, data_dir: Path, clock: Clock) -> Self:
-        """Open the ledger, or start one silently: only the station ``sim`` may do that. Raises LedgerError."""
-        folder = data_dir / "ledger"
-        if not (folder / "ledger.json").exists():
-            make_folder(folder, LedgerError)
-            with _lock(folder):
-                if not (folder / "ledger.json").exists():
-                    refuse_network(folder, LedgerError)
-                    _lay_out(folder, clock)
-        return cls.open(data_dir, clock)
+    def lot(self, name: str) -> LotDocument | None:
+        """What is noted of a lot. Raises LedgerError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Change:
+    """The one change of a transaction: ``new`` replaces ``previous`` (None: there was none)."""
+
+    event: str
+    run: str
+    new: Document
+    previous: Document | None
+    reason: str = ""
+    operator: str = ""
+
+    def entry(self, now: str) -> dict[str, object]:
+        """Its line in the history, but for numbers and hashes."""
+        claim = self.new if isinstance(self.new, ClaimDocument) else None
+        return {
+            "time": now,
+            "event": self.event,
+            "run": self.run,
+            "station": claim.station if claim else "",
+            "operator": self.operator or (claim.operator if claim else ""),
+            "reason": self.reason,
+        }
+
+
+Work = Callable[[Reader], Change | Document]
+"""Reads, checks, and says what to change; a document says that there is nothing to change. Has no side effects."""
+
+
+@dataclass(frozen=True)
+class LotCount:
+    """printed = passed + scrapped + void + open."""
+
+    printed: int
+    passed: int
+    """Passed or exported, and not taken up again since."""
+    scrapped: int
+    void: int
+    open: int
+    """Everything else: labels without a board, boards under way, boards in quarantine."""
+
+
+class BaseLedger(ABC):
+    """Implements :class:`lorafab.interfaces.Ledger` but for the keeping."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    # What a driver does
 
     @property
+    @abstractmethod
     def ledger_id(self) -> str:
         """Which ledger this is, 32 hex digits; a lot names the one that it belongs to."""
-        return self._about.ledger_id
 
-    # The protocol
+    @abstractmethod
+    def _change(self, work: Work) -> Document:
+        """Run ``work`` and make its change durable; returns the document as it stands afterwards.
+
+        The driver sets ``seq`` (of the history entry) and ``updated`` of the new document. Raises LedgerError.
+        """
+
+    @abstractmethod
+    def _read(self) -> Reader:
+        """Read outside of a transaction."""
+
+    @abstractmethod
+    def head(self) -> str:
+        """Hash of the newest entry of the history, 64 lower-case hex digits. Raises LedgerError."""
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry | str]:
+        """Walk the whole history: each entry, and between them one sentence for each thing that is wrong."""
+
+    @abstractmethod
+    def documents(self, lot: str | None = None) -> Iterator[ClaimDocument]:
+        """Every identity (of one lot), in no order that means anything. Raises LedgerError."""
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """Check everything; an empty list means that the ledger is sound."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is open; may be called twice."""
+
+    # A run
 
     def claim(self, request: ClaimRequest) -> Claim:
         """Bind label, DevEUI and chip at once, or confirm the same binding (rework: one attempt more).
 
         A second call by the same run changes nothing. Raises BoundElsewhere (the sentence names the DevEUI, the
-        earlier chip or label and the earlier run), ForeignIdentity (quarantined, exported or scrapped), LedgerError.
+        earlier chip or label and the earlier run), ForeignIdentity (retired), LedgerError (also: lot closed).
         """
         claims.check_request(request)
-        with self._transaction():
-            current = self._view.get(request.dev_eui)
-            if current is None:
-                for kind, key in (("chip", request.chip_id), ("label", request.label), ("serial", request.serial)):
-                    self._refuse_rivals(kind, key, str(request.dev_eui), request.lot)
-                new = claims.first_claim(request, self._now())
-                return self._commit("claim", request.run, new, None).claim()
-            new = claims.rework(current, request)
-            if current.run == request.run:
-                return current.claim()
-            return self._commit("rework", request.run, new, current).claim()
 
-    def add_key(self, dev_eui: Eui64, generation: int, key: SealedKey, run: str) -> Claim:
-        """Keep a sealed key as the next generation (last + 1, at most 255).
+        def work(reader: Reader) -> Change | Document:
+            current = reader.get(request.dev_eui)
+            if current is None:
+                claims.refuse_closed(reader.lot(request.lot))
+                for kind, key in (("chip", request.chip_id), ("label", request.label), ("serial", request.serial)):
+                    _refuse_rivals(reader, kind, key, str(request.dev_eui), request.lot)
+                return Change("claim", request.run, claims.first_claim(request, self._now()), None)
+            new = claims.rework(current, request)
+            return current if current.run == request.run else Change("rework", request.run, new, current)
+
+        return self._changed(work).claim()
+
+    def add_key(self, dev_eui: Eui64, generation: int, keys: Sequence[SealedKey], run: str) -> Claim:
+        """Keep sealed keys as the next generation (last + 1, at most 255).
 
         Raises LedgerError, also for a check value that any identity already has; ForeignIdentity.
         """
-        with self._transaction():
-            current = self._known(dev_eui)
-            new = claims.with_key(current, generation, key, run, self._now())
-            for owner in self._view.holders("kcv", key.kcv, settled=True):
-                raise claims.equal_key(owner, str(dev_eui), key.kcv)
-            return self._commit("key", run, new, current).claim()
+
+        def work(reader: Reader) -> Change:
+            current = self._known(reader, dev_eui)
+            new = claims.with_key(current, generation, keys, run, self._now())
+            for key in keys:
+                for owner in reader.holders("kcv", key.kcv, settled=True):
+                    raise claims.equal_key(owner, str(dev_eui), key.kcv)
+            return Change("key", run, new, current)
+
+        return self._changed(work).claim()
+
+    def mark_writing(self, dev_eui: Eui64, run: str) -> Claim:
+        """The board is about to be written; what had passed is *reserved* again. Raises ForeignIdentity."""
+        return self._step("writing", dev_eui, run, claims.being_written)
 
     def mark_written(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The board was read back with this generation's key. Raises LedgerError, ForeignIdentity."""
-        with self._transaction():
-            current = self._known(dev_eui)
-            return self._commit("written", run, claims.read_back(current, generation), current).claim()
+        """The board was read back with this generation's keys. Raises LedgerError, ForeignIdentity."""
+        return self._step("written", dev_eui, run, lambda current: claims.read_back(current, generation), always=True)
 
     def note_nonce(self, dev_eui: Eui64, dev_nonce: int, run: str) -> Claim:
         """Remember a DevNonce, 0..65535, seen on the board. Raises NvmDamaged when it went back, LedgerError."""
-        with self._transaction():
-            current = self._known(dev_eui)
-            new = claims.with_nonce(current, dev_nonce)
-            return (current if new == current else self._commit("nonce", run, new, current)).claim()
+        return self._step("nonce", dev_eui, run, lambda current: claims.with_nonce(current, dev_nonce))
 
     def mark_passed(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
         """The run passed with this generation, the last one read back. Raises LedgerError, ForeignIdentity."""
-        with self._transaction():
-            current = self._known(dev_eui)
-            return self._commit("passed", run, claims.passed(current, generation), current).claim()
+        return self._step("passed", dev_eui, run, lambda current: claims.passed(current, generation), always=True)
+
+    def mark_failed(self, dev_eui: Eui64, run: str) -> Claim:
+        """The run's verdict is FAIL: what had passed is *written* only. Raises LedgerError."""
+        return self._step("failed", dev_eui, run, claims.failed)
+
+    # Questions
 
     def find(self, key: str) -> Mapping[str, Any] | None:
         """Look an identity up by DevEUI, label, chip id or serial; JSON-ready, without sealed keys.
 
         Raises LedgerError when a serial exists in several lots.
         """
+        reader = self._read()
         try:
-            document = self._view.get(Eui64.parse(key))
+            document = reader.get(Eui64.parse(key))
         except ValueError:
             document = None
         for kind in ("label", "chip", "serial"):
             if document is None:
-                holders = self._view.holders(kind, key)
+                holders = reader.holders(kind, key)
                 if len(holders) > 1:
                     names = ", ".join(f"{holder.dev_eui} (lot {holder.lot})" for holder in holders)
                     raise LedgerError(f"{kind} {key} names several boards: {names}; ask by DevEUI")
                 document = holders[0] if holders else None
         return document.public() if document else None
 
-    def head(self) -> str:
-        """Hash of the newest whole entry of the history, 64 lower-case hex digits. Raises LedgerError."""
-        last = self._history.tail()
-        return last.hash if last else self._history.genesis
-
-    # Beyond the protocol
-
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever written into it."""
-        return self._history.tail() is None
+        return next(iter(self.entries()), None) is None
 
     def is_used(self, dev_eui: Eui64) -> bool:
         """Whether the ledger has ever given this DevEUI away."""
-        return self._view.get(dev_eui) is not None
+        return self._read().get(dev_eui) is not None
 
-    def all_claims(self) -> Iterator[Mapping[str, Any]]:
-        """Every identity, as :meth:`find` gives it, in no order that means anything."""
-        for document in self._view.all():
+    def all_claims(self, lot: str | None = None) -> Iterator[Mapping[str, Any]]:
+        """Every identity (of one lot), as :meth:`find` gives it, in no order that means anything."""
+        for document in self.documents(lot):
             yield document.public()
 
-    def sealed_keys(self, dev_eui: Eui64) -> list[dict[str, Any]]:
-        """Generation, kcv, box and key_id of each key of an identity, for the owner of the private key."""
-        return self._known(dev_eui).sealed()
+    def sealed_keys(self, dev_eui: Eui64) -> tuple[claims.KeyDocument, ...]:
+        """Every key generation of an identity with its boxes, for the owner of the private key."""
+        return self._known(self._read(), dev_eui).generations
+
+    def lot(self, name: str) -> LotDocument:
+        """What is noted of a lot; for an unknown one, that nothing is."""
+        return self._read().lot(name) or claims.of_new_lot(name, "")
+
+    def count(self, lot: str, printed: int) -> LotCount:
+        """Count a lot's labels and boards, of ``printed`` labels."""
+        states = [document.state for document in self.documents(lot)]
+        passed = sum(state in ("passed", "exported") for state in states)
+        scrapped, void = states.count("scrapped"), states.count("void")
+        return LotCount(printed, passed, scrapped, void, printed - passed - scrapped - void)
+
+    # Decisions of people, each with a reason and an operator
 
     def rebind(self, dev_eui: Eui64, *, label: str, chip_id: str, reason: str, operator: str, run: str) -> Claim:
         """Supersede a binding after a repair: this DevEUI now belongs to ``label`` and ``chip_id``.
@@ -204,141 +244,139 @@ class TinyLedger:
         ForeignIdentity.
         """
         _need(reason, operator, "rebind")
-        with self._transaction():
-            current = self._known(dev_eui)
-            for kind, key in (("chip", chip_id), ("label", label)):
-                self._refuse_rivals(kind, key, str(dev_eui), current.lot)
-            new = claims.rebound(current, label or current.label, chip_id or current.chip_id)
-            return self._commit("rebind", run, new, current, reason, operator).claim()
 
-    def retire(self, dev_eui: Eui64, state: claims.State, *, reason: str, operator: str, run: str) -> Claim:
-        """Move an identity to quarantined, exported (only from passed) or scrapped. Raises LedgerError.
+        def work(reader: Reader) -> Change:
+            current = self._known(reader, dev_eui)
+            for kind, key in (("chip", chip_id), ("label", label)):
+                _refuse_rivals(reader, kind, key, str(dev_eui), current.lot)
+            new = claims.rebound(current, label or current.label, chip_id or current.chip_id)
+            return Change("rebind", run, new, current, reason, operator)
+
+        return self._changed(work).claim()
+
+    def move(self, dev_eui: Eui64, state: claims.State, *, reason: str, operator: str) -> Claim:
+        """Quarantine or scrap a board, or take it up for rework (*reserved*). Raises LedgerError.
 
         The chip of a scrapped identity may be claimed with another label; the label and the DevEUI never again.
         """
-        _need(reason, operator, state)
-        with self._transaction():
-            current = self._known(dev_eui)
-            return self._commit(state, run, claims.retired(current, state), current, reason, operator).claim()
+        act = {"quarantined": "quarantine", "scrapped": "scrap", "reserved": "rework"}.get(state, state)
+        _need(reason, operator, act)
 
-    def check(self) -> list[str]:
-        """Check everything (see :func:`lorafab.stores.audit.audit`); an empty list means that the ledger is sound."""
-        try:
-            if self._read_only:
-                return list(audit(self._history, self._view))
-            with _lock(self._folder):
-                with suppress(LedgerError):  # the audit says it again, with the place
-                    self._recover()
-                return list(audit(self._history, self._view))
-        except LedgerError as problem:
-            return [str(problem)]
+        def work(reader: Reader) -> Change:
+            current = self._known(reader, dev_eui)
+            return Change(act, "", claims.moved(current, state), current, reason, operator)
+
+        return self._changed(work).claim()
+
+    def void(self, label: ClaimRequest, *, reason: str) -> Claim:
+        """Take a label out that no board bears (torn, misprinted); it names no chip and no run.
+
+        Raises LedgerError for one that a board bears.
+        """
+        _need(reason, label.operator, "void")
+
+        def work(reader: Reader) -> Change | Document:
+            current = reader.get(label.dev_eui)
+            if current is not None and current.state == "void":
+                return current
+            if current is not None:
+                raise LedgerError(
+                    f"label {label.label} is on chip {current.chip_id} since run {current.run} ({current.state}), "
+                    "wanted one that no board bears; print it again with `lorafab label sheet`, or scrap the board"
+                )
+            for kind, key in (("label", label.label), ("serial", label.serial)):
+                _refuse_rivals(reader, kind, key, str(label.dev_eui), label.lot)
+            return Change("void", "", claims.voided(label, self._now()), None, reason)
+
+        return self._changed(work).claim()
+
+    def note_printed(self, lot: str, upto: int, *, reason: str, operator: str) -> LotDocument:
+        """Remember that labels 1 to ``upto`` of a lot were printed; it never goes back. Raises LedgerError."""
+
+        def work(reader: Reader) -> Change | Document:
+            current = reader.lot(lot)
+            base = current or claims.of_new_lot(lot, self._now())
+            claims.refuse_closed(base)
+            if upto <= base.printed:
+                return base
+            return Change("printed", "", base.changed(printed=upto), current, reason, operator)
+
+        document = self._change(work)
+        assert isinstance(document, LotDocument)
+        return document
+
+    def close_lot(self, lot: str, *, reason: str, operator: str) -> LotDocument:
+        """No new board may be claimed for the lot from now on. Raises LedgerError when it is closed already."""
+        _need(reason, operator, "close")
+
+        def work(reader: Reader) -> Change:
+            current = reader.lot(lot)
+            base = current or claims.of_new_lot(lot, self._now())
+            claims.refuse_closed(base)
+            return Change("closed", "", base.changed(closed=True), current, reason, operator)
+
+        document = self._change(work)
+        assert isinstance(document, LotDocument)
+        return document
+
+    def mark_exported(self, dev_eui: Eui64, generation: int, *, reason: str, operator: str) -> Claim:
+        """The customer has this generation, the proven one. Raises LedgerError."""
+
+        def work(reader: Reader) -> Change | Document:
+            current = self._known(reader, dev_eui)
+            new = claims.exported(current, generation)
+            return current if new == current else Change("export", "", new, current, reason, operator)
+
+        return self._changed(work).claim()
+
+    def rewrap(self, dev_eui: Eui64, boxes: Sequence[tuple[int, BoxDocument]], *, reason: str, operator: str) -> Claim:
+        """Add boxes (generation, box): the same keys, sealed to another public key. Raises LedgerError."""
+
+        def work(reader: Reader) -> Change | Document:
+            current = self._known(reader, dev_eui)
+            new = claims.rewrapped(current, boxes)
+            return current if new == current else Change("rewrap", "", new, current, reason, operator)
+
+        return self._changed(work).claim()
 
     # Inside
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        if self._read_only:
-            raise LedgerError(f"{self._folder} was opened for reading only; open it for writing to change it")
-        with _lock(self._folder):
-            require_space(self._folder, _NEEDED, LedgerError)
-            self._recover()
-            yield
-
-    def _recover(self) -> None:
-        self._last = self._history.repair()
-        if self._last is None:
-            self._refuse_ahead(next(self._view.all(), None))
-            return
-        if self._last.seq == self._applied:
-            return
-        wanted = self._last.claim
-        current = self._view.get(Eui64.parse(wanted.dev_eui))
-        if current is None or current.seq < wanted.seq:
-            self._view.apply(wanted, current)
-        self._refuse_ahead(current)
-        self._applied = wanted.seq
-
-    def _refuse_ahead(self, document: ClaimDocument | None) -> None:
-        """A claim newer than the newest entry means that acknowledged entries are gone."""
-        last = self._last.seq if self._last else 0
-        if document is not None and document.seq > last:
-            raise LedgerError(
-                f"the history of {self._folder} ends at entry {last}, but DevEUI {document.dev_eui} was changed by "
-                f"entry {document.seq}: the end of the history is lost; stop, and restore the ledger from the backup"
-            )
-
-    def _known(self, dev_eui: Eui64) -> ClaimDocument:
-        document = self._view.get(dev_eui)
-        if document is None:
-            raise LedgerError(f"DevEUI {dev_eui} is not in the ledger {self._folder}; claim it first")
-        return document
-
-    def _refuse_rivals(self, kind: str, key: str, dev_eui: str, lot: str) -> None:
-        holders = self._view.holders(kind, key, settled=True) if key else []
-        for rival in claims.rivals(holders, kind, dev_eui, lot):
-            claims.refuse_rival(rival, kind, key, dev_eui)
-
-    def _commit(
+    def _step(
         self,
         event: str,
+        dev_eui: Eui64,
         run: str,
-        new: ClaimDocument,
-        previous: ClaimDocument | None,
-        reason: str = "",
-        operator: str = "",
-    ) -> ClaimDocument:
-        self._refuse_ahead(previous)
-        now = self._now()
-        new = new.changed(seq=self._last.seq + 1 if self._last else 1, updated=now)
-        entry: dict[str, object] = {
-            "time": now,
-            "event": event,
-            "run": run,
-            "station": new.station,
-            "operator": operator or new.operator,
-            "reason": reason,
-        }
-        self._last = self._history.append(entry, new, self._last)
-        self._view.apply(new, previous)
-        self._applied = new.seq
-        return new
+        rule: Callable[[ClaimDocument], ClaimDocument],
+        always: bool = False,
+    ) -> Claim:
+        """One turn of a run; ``always``: kept in the history also where the document stays the same."""
+
+        def work(reader: Reader) -> Change | Document:
+            current = self._known(reader, dev_eui)
+            new = rule(current)
+            return current if new == current and not always else Change(event, run, new, current)
+
+        return self._changed(work).claim()
+
+    def _changed(self, work: Work) -> ClaimDocument:
+        document = self._change(work)
+        assert isinstance(document, ClaimDocument)
+        return document
+
+    def _known(self, reader: Reader, dev_eui: Eui64) -> ClaimDocument:
+        document = reader.get(dev_eui)
+        if document is None:
+            raise LedgerError(f"DevEUI {dev_eui} is not in ledger {self.ledger_id}; claim it first, or name another")
+        return document
 
     def _now(self) -> str:
         return utc_text(self._clock.now())
 
 
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder / "lock", f"the ledger {folder}", LedgerError, _LOCK_TIMEOUT_S)
-
-
-def _lay_out(folder: Path, clock: Clock) -> None:
-    """Make an empty ledger; ``ledger.json`` comes last, so that a killed attempt is started over."""
-    history = folder / "history.jsonl"
-    if history.exists() and history.stat().st_size:
-        raise LedgerError(f"{folder} has a history but no ledger.json; restore the ledger from the backup")
-    View(folder).create()
-    write_file(history, b"", LedgerError)
-    about = _About(ledger_id=uuid.uuid4().hex, created=utc_text(clock.now()))
-    path = folder / "ledger.json"
-    write_file(path, to_json(about.model_dump(), path, LedgerError) + b"\n", LedgerError)
-    with disk_errors(folder, LedgerError):
-        sync_folder(folder.parent)
-
-
-def _read_about(folder: Path) -> _About:
-    path = folder / "ledger.json"
-    if not path.exists():
-        raise LedgerError(
-            f"there is no ledger in {folder}; start one with `lorafab ledger init`, once, on the computer that keeps it"
-        )
-    with disk_errors(path, LedgerError):
-        data = path.read_bytes()
-    try:
-        return _About.model_validate(orjson.loads(data))
-    except (orjson.JSONDecodeError, ValidationError) as problem:
-        raise LedgerError(
-            f"{path} is damaged or of another version of lorafab; restore it from the backup, or use that version"
-        ) from problem
+def _refuse_rivals(reader: Reader, kind: str, key: str, dev_eui: str, lot: str) -> None:
+    holders = reader.holders(kind, key, settled=True) if key else []
+    for rival in claims.rivals(holders, kind, dev_eui, lot):
+        claims.refuse_rival(rival, kind, key, dev_eui)
 
 
 def _need(reason: str, operator: str, act: str) -> None:

@@ -1,7 +1,8 @@
 """Root keys: drawn from the operating system, sealed to a public key, opened only by who owns the private half.
 
-HPKE (RFC 9180), base mode, X25519 / HKDF-SHA256 / AES-128-GCM. ``info`` is ``lorafab/1/appkey/<DevEUI>/<generation>``,
-so that a box does not open for another board or generation. A box is encapsulated key (32 bytes) and ciphertext
+HPKE (RFC 9180), base mode, X25519 / HKDF-SHA256 / AES-128-GCM. ``info`` is ``lorafab/1/<slot>/<DevEUI>/<generation>``
+(slot ``appkey`` or ``nwkkey``), so that a box does not open in another place. A box is encapsulated key (32 bytes) and
+ciphertext
 (16 + 16 bytes), 64 bytes, kept as base64. Stations hold the public half only.
 """
 
@@ -26,10 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from lorafab.domain.identity import Eui64
+from lorafab.domain.identity import Eui64, KeySlot
 from lorafab.domain.secret import KEY_SIZE, Secret
 from lorafab.errors import VaultError
-from lorafab.interfaces import SealedKey
+from lorafab.interfaces import SealedBox, SealedKey
 from lorafab.stores.atomic import disk_errors, make_folder, to_json, write_file
 from lorafab.stores.lock import FileLock
 
@@ -57,56 +58,59 @@ def _draw() -> Secret:
 class Vault:
     """Implements :class:`lorafab.interfaces.Vault` with the public key in the PEM file ``public_key``.
 
+    ``escrow`` is a second public key, whose private half lies offline: every key is sealed to both.
     ``mirror`` is a folder, best on a second disk, that gets a copy of every sealed box before the key is handed out.
     It must exist: a mirror that is created by itself is on the wrong disk when the right one is not mounted.
     Raises VaultError for a missing file or folder and for any other kind of key.
     """
 
-    def __init__(self, public_key: Path, mirror: Path | None = None) -> None:
-        self._public = _load_public(public_key)
+    def __init__(self, public_key: Path, mirror: Path | None = None, escrow: Path | None = None) -> None:
+        self._public = tuple(_load_public(path) for path in (public_key, escrow) if path is not None)
+        if len({key_id(public) for public in self._public}) < len(self._public):
+            raise VaultError(f"{escrow} is the same key as {public_key}; name the escrow's own public key")
         self._mirror = mirror
         if mirror is not None and not mirror.is_dir():
             raise VaultError(f"the vault's mirror {mirror} is no folder; mount the disk, or correct the station file")
 
-    @property
-    def key_id(self) -> str:
-        """First 16 hex digits (lower case) of SHA-256 over the raw public key."""
-        return key_id(self._public)
-
-    def new_key(self, dev_eui: Eui64, generation: int) -> tuple[Secret, SealedKey]:
-        """Draw a key and seal it to (DevEUI, generation 1..255); mirrored durably when this returns (2 fsyncs).
+    def new_key(self, dev_eui: Eui64, generation: int, slot: KeySlot) -> tuple[Secret, SealedKey]:
+        """Draw a key and seal it to (DevEUI, generation 1..255, slot); mirrored durably when this returns (2 fsyncs).
 
         Raises VaultError.
         """
         if not 1 <= generation <= 255:
             raise VaultError(f"{generation} is no key generation (1 to 255); this is a fault of the run")
         key = _draw()
-        try:
-            box = _SUITE.encrypt(key.reveal(), self._public, info=_info(dev_eui, generation))
-        except ValueError:
-            raise VaultError("the vault's public key cannot seal (weak point); make a new pair") from None
-        sealed = SealedKey(kcv=key.kcv(), box=base64.b64encode(box).decode(), key_id=self.key_id)
+        sealed = SealedKey(slot, key.kcv(), tuple(seal(key, to, dev_eui, generation, slot) for to in self._public))
         if self._mirror is not None:
             _copy(self._mirror, dev_eui, generation, sealed)
         return key, sealed
 
 
+def seal(key: Secret, public: X25519PublicKey, dev_eui: Eui64, generation: int, slot: KeySlot) -> SealedBox:
+    """Encrypt a key to one public key, bound to its place. Raises VaultError."""
+    try:
+        box = _SUITE.encrypt(key.reveal(), public, info=_info(dev_eui, generation, slot))
+    except ValueError:
+        raise VaultError("the vault's public key cannot seal (weak point); make a new pair") from None
+    return SealedBox(key_id(public), base64.b64encode(box).decode())
+
+
 def _copy(mirror: Path, dev_eui: Eui64, generation: int, sealed: SealedKey) -> None:
-    """Keep a box under its own name: one that a crash orphaned never makes room for another."""
-    path = mirror / f"{dev_eui}-{generation}-{sealed.kcv}.json"
+    """Keep the boxes under a name of their own: one that a crash orphaned never makes room for another."""
+    path = mirror / f"{dev_eui}-{generation}-{sealed.slot}-{sealed.kcv}.json"
     document = {
-        "schema_version": "lorafab.box/1",
+        "schema_version": "lorafab.box/2",
         "dev_eui": str(dev_eui),
         "generation": generation,
+        "slot": sealed.slot,
         "kcv": sealed.kcv,
-        "box": sealed.box,
-        "key_id": sealed.key_id,
+        "boxes": [{"key_id": box.key_id, "box": box.box} for box in sealed.boxes],
     }
     write_file(path, to_json(document, path, VaultError) + b"\n", VaultError)
 
 
-def _info(dev_eui: Eui64, generation: int) -> bytes:
-    return f"lorafab/1/appkey/{dev_eui}/{generation}".encode()
+def _info(dev_eui: Eui64, generation: int, slot: KeySlot) -> bytes:
+    return f"lorafab/1/{slot}/{dev_eui}/{generation}".encode()
 
 
 def key_id(public: X25519PublicKey) -> str:
@@ -114,19 +118,18 @@ def key_id(public: X25519PublicKey) -> str:
     return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
 
 
-def open_box(private_key: X25519PrivateKey, dev_eui: Eui64, generation: int, box: str) -> Secret:
+def open_box(private_key: X25519PrivateKey, dev_eui: Eui64, generation: int, slot: KeySlot, box: str) -> Secret:
     """Open a sealed box, base64, for the owner of the private key.
 
-    Raises VaultError when it was made for another public key, DevEUI or generation, or was changed.
+    Raises VaultError when it was made for another public key, DevEUI, generation or slot, or was changed.
     """
     try:
-        return Secret(
-            _SUITE.decrypt(base64.b64decode(box, validate=True), private_key, info=_info(dev_eui, generation))
-        )
+        info = _info(dev_eui, generation, slot)
+        return Secret(_SUITE.decrypt(base64.b64decode(box, validate=True), private_key, info=info))
     except (InvalidTag, binascii.Error, ValueError):
         raise VaultError(
-            f"the sealed key of DevEUI {dev_eui}, generation {generation}, does not open: it was sealed to another "
-            f"public key than {key_id(private_key.public_key())}, for another board or generation, or was changed; "
+            f"the sealed {slot} of DevEUI {dev_eui}, generation {generation}, does not open: it was sealed to another "
+            f"public key than {key_id(private_key.public_key())}, for another place, or was changed; "
             "look for the right private key, or for the box in the mirror"
         ) from None
 

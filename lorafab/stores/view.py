@@ -16,24 +16,26 @@ from tinydb.table import Document, Table
 from lorafab.domain.identity import Eui64
 from lorafab.errors import LedgerError
 from lorafab.stores.atomic import make_folder, open_table, remove_leftovers
-from lorafab.stores.claims import ClaimDocument, unique_keys
+from lorafab.stores.claims import ClaimDocument, LotDocument, unique_keys
 
 
 class View:
     """The folders ``claims`` and ``index`` under ``folder``; whoever changes them holds the ledger's lock."""
 
     def __init__(self, folder: Path) -> None:
-        self._claims, self._index = folder / "claims", folder / "index"
+        self._claims, self._index, self._lots = folder / "claims", folder / "index", folder / "lots"
 
     def create(self) -> None:
         """Make the folders durable. Raises LedgerError."""
         make_folder(self._claims, LedgerError)
         make_folder(self._index, LedgerError)
+        make_folder(self._lots, LedgerError)
 
     def clean(self) -> None:
         """Remove temporary files that a killed run left."""
         remove_leftovers(self._claims)
         remove_leftovers(self._index)
+        remove_leftovers(self._lots)
 
     def get(self, dev_eui: Eui64) -> ClaimDocument | None:
         """Find an identity. Raises LedgerError when its file is damaged."""
@@ -57,8 +59,22 @@ class View:
                 )
         return [document for _, document in documents if document and (kind, key) in unique_keys(document)]
 
-    def apply(self, new: ClaimDocument, previous: ClaimDocument | None) -> None:
+    def lot(self, name: str) -> LotDocument | None:
+        """What is noted of a lot. Raises LedgerError when its file is damaged."""
+        found = open_table(self._lots / f"{name}.json", "lot", LedgerError).get(doc_id=1)
+        return LotDocument.model_validate(found) if isinstance(found, Document) else None
+
+    def current(self, wanted: ClaimDocument | LotDocument) -> ClaimDocument | LotDocument | None:
+        """Find what the view has of the same identity or lot."""
+        return self.lot(wanted.lot) if isinstance(wanted, LotDocument) else self.get(Eui64.parse(wanted.dev_eui))
+
+    def apply(self, new: ClaimDocument | LotDocument, previous: ClaimDocument | LotDocument | None) -> None:
         """Bring the view to ``new``: index entries first, the document last; may be repeated. 2 fsyncs a file."""
+        if isinstance(new, LotDocument):
+            table = open_table(self._lots / f"{new.lot}.json", "lot", LedgerError)
+            _put(table, 1, new.model_dump(mode="json"), previous is not None)
+            return
+        assert not isinstance(previous, LotDocument)
         for kind, key in sorted(unique_keys(new) - (unique_keys(previous) if previous else set())):
             self._point(kind, key, new.dev_eui)
         dev_eui = Eui64.parse(new.dev_eui)

@@ -9,7 +9,7 @@ from lorafab.domain.identity import Eui64
 from lorafab.interfaces import ClaimRequest
 from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
 from lorafab.steps.shell import Shell
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault, ensure_demo
 from tests_unit.fakes import MEMORY, FakeBoard, FakeClock, FakeLink, FakeProgrammer
 

@@ -11,7 +11,7 @@ from lorafab.interfaces import ClaimRequest
 from lorafab.steps.counters import CounterCheck, check_counters, read_counters
 from lorafab.steps.identity import Assignment
 from lorafab.steps.shell import Shell
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 from tests_unit.fakes import MEMORY, FakeBoard, FakeProgrammer
 
 Check = Callable[[], CounterCheck]

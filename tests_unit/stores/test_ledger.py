@@ -18,7 +18,7 @@ from lorafab.domain.identity import Eui64
 from lorafab.drivers.clock import SystemClock
 from lorafab.errors import BoundElsewhere, ForeignIdentity, LedgerError, NvmDamaged
 from lorafab.interfaces import ClaimRequest, Clock, Generation, Ledger, SealedKey
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 
 Ask = Callable[..., ClaimRequest]
 Key = Callable[[int], SealedKey]

@@ -12,7 +12,7 @@ import pytest
 
 from lorafab.errors import LedgerError
 from lorafab.interfaces import ClaimRequest, Clock, SealedKey
-from lorafab.stores.ledger import TinyLedger
+from lorafab.stores.tiny_ledger import TinyLedger
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,7 @@
+"""``python -m lorafab.cli``."""
+
+import sys
+
+from lorafab.cli import main
+
+sys.exit(main())
