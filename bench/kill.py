@@ -18,9 +18,9 @@ from pathlib import Path
 from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64
 from lorafab.drivers.clock import SystemClock
-from lorafab.stores.tiny_ledger import TinyLedger
+from lorafab.stores.keyring import demo_paths, load_private, open_box
 from lorafab.stores.records import RecordStore
-from lorafab.stores.vault import demo_paths, load_private, open_box
+from lorafab.stores.tiny_ledger import TinyLedger
 
 ROOT = Path(__file__).resolve().parents[1]
 IDENTITY_OFFSET = 0x3E800

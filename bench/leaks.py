@@ -22,8 +22,8 @@ from pathlib import Path
 from lorafab.domain.identity import Eui64
 from lorafab.domain.identity_block import APP_KEY_OFFSET
 from lorafab.drivers.clock import SystemClock
+from lorafab.stores.keyring import demo_paths, load_private, open_box
 from lorafab.stores.tiny_ledger import TinyLedger
-from lorafab.stores.vault import demo_paths, load_private, open_box
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOW = 6

@@ -24,6 +24,8 @@
     │   ├── ImageError
     │   ├── LedgerError
     │   ├── VaultError
+    │   ├── ExportError
+    │   │   └── ForeignDevice
     │   ├── RecordError
     │   ├── StationBusy
     │   └── PlanError
@@ -184,6 +186,18 @@ class VaultError(StationError):
     """A key cannot be sealed or opened."""
 
     code = "VAULT"
+
+
+class ExportError(StationError):
+    """What passed cannot be handed to the customer: the file or the network server does not take it."""
+
+    code = "EXPORT"
+
+
+class ForeignDevice(ExportError):
+    """The network server has this one DevEUI already, and not as this lot has it."""
+
+    code = "TAKEN"
 
 
 class RecordError(StationError):

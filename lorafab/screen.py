@@ -93,7 +93,7 @@ class Screen:
             return
         self._label_shown = True
         reader = f" · read by {facts.scan.reader}" if facts.scan.reader else ""
-        self._terminal.write_line(f"      label {facts.label.dev_eui} {facts.label.serial or ''}{reader}")
+        self._terminal.write_line(f"      label {facts.shown}{reader}")
 
     def _explain(self, state: StepState) -> None:
         for measurement in state.measurements:
@@ -167,9 +167,9 @@ def _wrapped(text: str, width: int | None, indent: str = "   ") -> list[str]:
 def verdict_lines(session: Session, *, colour: bool, width: int | None) -> list[str]:
     """The closing screen: a bar with the verdict, why, what to do next, notices, and the last line."""
     verdict, bar_width = session.verdict, min(width or 80, 100)
-    label = session.run.facts.label if session.run else None
+    board = session.run.facts.shown if session.run else ""
     lines = [""]
-    for text in ("", f"   {verdict.value}   {label.dev_eui if label else ''} {(label and label.serial) or ''}", ""):
+    for text in ("", f"   {verdict.value}   {board}", ""):
         bar = f"{text:<{bar_width}}" if colour else (text or "=" * bar_width)
         lines.append(f"\x1b[{_COLOURS.get(verdict, _GREY)}m{bar}\x1b[0m" if colour else bar)
     for sentence in filter(None, (session.why(), verdict.advice)):

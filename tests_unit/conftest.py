@@ -7,10 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests_unit.line import ROOT, Line
+from tests_unit.postgres_server import MISSING, PostgresServer, binaries, running_server
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("pytester")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL server for the session, started when a test asks for it."""
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class FakeBoard:
     """Flash with double words that are programmed once, and a firmware that reads it."""
 
     chip_id: str = "4C4656420102030405060708"
+    factory_eui: int = 0x0080E115_05060708
     idcode: int = 0x10016497
     dpidr: int = MCU.dpidr
     flash_size: int = MCU.flash.size
@@ -134,6 +135,7 @@ class FakeBoard:
             f"serial={block.serial}",
             f"generation={block.generation}",
             f"kcv_app={block.app_key.kcv()}",
+            f"kcv_nwk={block.nwk_key.kcv() if block.nwk_key else '-'}",
             "OK",
         ]
 
@@ -165,10 +167,14 @@ class FakeProgrammer:
         return ChipInfo(board.dpidr, board.idcode, board.flash_size, board.chip_id)
 
     def read(self, span: Span) -> bytes:
-        """Memory, or the unique id."""
+        """Memory, or what the factory wrote."""
         self._call()
         if span.start == MCU.uid[0].start:
             return bytes.fromhex(self.board.chip_id)
+        if MCU.factory_eui is not None and span.start == MCU.factory_eui.number:
+            return (self.board.factory_eui & 0xFFFF_FFFF).to_bytes(4, "little")
+        if MCU.factory_eui is not None and span.start == MCU.factory_eui.maker:
+            return (self.board.factory_eui >> 32).to_bytes(4, "little")
         return self.board.read(span)
 
     def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:

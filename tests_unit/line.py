@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from lorafab.config.load import load_station
+from lorafab.config.load import LineConfig, load_station
 from lorafab.domain.record import RunRecord
 from lorafab.run.station import Options, Station
+from lorafab.stores.keyring import ensure_demo
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
-from lorafab.stores.vault import Vault, ensure_demo
+from lorafab.stores.vault import Vault
 from tests_unit.fakes import MCU, FakeBoard, FakeClock, FakeJig, FakeLink, FakeProgrammer, FakeScanner
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,10 +55,9 @@ class Line:
         """A label of the lot."""
         return load_station(self.root, "sim").lot.label_text(number)
 
-    def open_station(self, config: object, root: Path, data: Path, options: Options, clock: object) -> Station:
+    def open_station(self, line: LineConfig, root: Path, data: Path, options: Options, clock: object) -> Station:
         """What run.station.open_station does, with fakes in the drivers' places."""
-        line = load_station(root, "sim")
-        label = options.label or self.scan or self.label()
+        label = options.label or self.scan or line.lot.label_text(0)
         jig, link = FakeJig(self.board, empty=self.empty, lid=self.lid), FakeLink(self.board)
         programmer = FakeProgrammer(self.board, self.unplug_at)
         from contextlib import ExitStack

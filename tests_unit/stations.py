@@ -5,8 +5,9 @@ from pathlib import Path
 
 from lorafab.config.load import load_station
 from lorafab.run.station import Options, Station
+from lorafab.stores.keyring import ensure_demo
 from lorafab.stores.tiny_ledger import TinyLedger
-from lorafab.stores.vault import Vault, ensure_demo
+from lorafab.stores.vault import Vault
 from tests_unit.fakes import MCU, FakeBoard, FakeClock, FakeJig, FakeLink, FakeProgrammer, FakeScanner
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,7 +19,6 @@ from lorafab.interfaces import ClaimRequest, SealedKey
 from lorafab.steps.label import check_of_lot
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
-from lorafab.stores.vault import load_private
 from lorafab.virtual.label_picture import draw_label
 from tests_unit.report.samples import passed
 
@@ -344,66 +343,6 @@ def test_ledger_check_tells_a_sound_one_from_a_changed_one(on: Command, ledger: 
     history = tmp_path / "data" / "ledger" / "history.jsonl"
     history.write_bytes(history.read_bytes().replace(b"Eve", b"Bob"))
     on("ledger", "check").refused(1)
-
-
-# --- vault ---
-
-
-def test_a_pair_is_made_once_and_never_overwritten(lorafab: Command, tmp_path: Path) -> None:
-    """Neither half: keys may be sealed to it."""
-    private, public = tmp_path / "safe" / "private.pem", tmp_path / "stations" / "vault.pub"
-    for folder in (private.parent, public.parent):
-        folder.mkdir()
-    make = ("vault", "init", f"--private={private}", f"--root={tmp_path}", "--no-passphrase")
-    answer = lorafab(*make)
-    assert answer.status == 0, answer.err
-    halves = private.read_bytes(), public.read_bytes()
-    assert private.stat().st_mode & 0o777 == 0o600
-    assert b"PRIVATE" not in halves[1]
-    assert "PRIVATE" not in answer.out
-    lorafab(*make).refused(1, "private.pem exists")
-    lorafab(*make, f"--private={tmp_path / 'other.pem'}").refused(1, "vault.pub exists")
-    lorafab(*make, f"--public={tmp_path / 'other.pub'}").refused(1, "private.pem exists")
-    assert (private.read_bytes(), public.read_bytes()) == halves
-    assert not (tmp_path / "other.pem").exists()
-    assert not (tmp_path / "other.pub").exists()
-
-
-def test_a_passphrase_is_asked_twice_and_protects_the_private_half(
-    lorafab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It opens with it, and with nothing else."""
-    monkeypatch.setattr("getpass.getpass", lambda prompt: "correct horse")
-    private = tmp_path / "private.pem"
-    answer = lorafab("vault", "init", f"--private={private}", f"--public={tmp_path / 'vault.pub'}")
-    assert answer.status == 0, answer.err
-    assert b"ENCRYPTED" in private.read_bytes()
-    assert load_private(private, b"correct horse")
-    assert "correct horse" not in answer.out + answer.err
-
-
-@pytest.mark.parametrize("typed", [("one", "two"), ("", "")])
-def test_passphrases_that_differ_or_are_empty_make_nothing(
-    lorafab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: tuple[str, str]
-) -> None:
-    """Status 4: nothing was started."""
-    answers = iter(typed)
-    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
-    files = (f"--private={tmp_path / 'private.pem'}", f"--public={tmp_path / 'vault.pub'}")
-    lorafab("vault", "init", *files).refused(4, "differ or are empty")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_a_terminal_a_passphrase_cannot_be_asked(
-    lorafab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And is not taken from a pipe in silence."""
-
-    def nobody(prompt: str) -> str:
-        raise EOFError
-
-    monkeypatch.setattr("getpass.getpass", nobody)
-    lorafab("vault", "init", f"--private={tmp_path / 'p'}", f"--public={tmp_path / 'q'}").refused(4, "no terminal")
 
 
 # --- records, stations, probes ---

@@ -1,4 +1,9 @@
-"""What the commands share: how they are declared, what they print, and how they open the ledger."""
+"""What the commands share: how they are declared, what they print, and how they open the ledger.
+
+A command that opens sealed keys takes ``add_private(command)`` and ``open_private(options)`` from
+:mod:`lorafab.cli.private_key`, which ask for the passphrase as well; ``open_key`` of :mod:`lorafab.stores.keyring`
+opens a key of the ledger and checks it.
+"""
 
 import argparse
 import json

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lorafab.cli import label_sheet
 from lorafab.cli.command import noun, verb
 from lorafab.errors import LabelRefused
 
@@ -14,6 +15,7 @@ def add(nouns: Any) -> None:
     label = noun(nouns, "label", "labels on boards")
     verb(label, "parse", _label_parse, "read the text of a label").add_argument("text", help="`-` reads stdin")
     verb(label, "decode", _label_decode, "read the picture of a label").add_argument("image", type=Path)
+    label_sheet.add(label)
 
 
 def _label_parse(options: argparse.Namespace) -> object:

@@ -62,12 +62,12 @@ def _sentence(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> st
         return f"{_dotted(path)}: the list ends too early, it should go on; complete it"
     if kind == "missing":
         return f"key {path[-1]!r} is missing{inside}; add it"
-    if kind == "union_tag_not_found":
-        drivers = ", ".join(_drivers(model, path))
-        return f"key 'driver' is missing in {_dotted(path)}; known drivers: {drivers}"
-    if kind == "union_tag_invalid":
-        known = str(context["expected_tags"]).replace("'", "")
-        return f"{_dotted(path)} has an unknown driver {str(context['tag'])[:40]!r}; known drivers: {known}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        key = str(context["discriminator"]).strip("'")
+        known = f"known {key}s: {', '.join(_choices(model, path))}"
+        if kind == "union_tag_not_found":
+            return f"key {key!r} is missing in {_dotted(path)}; {known}"
+        return f"{_dotted(path)} has an unknown {key} {str(context['tag'])[:40]!r}; {known}"
     if kind == "value_error":
         text = str(context["error"])
     else:
@@ -104,12 +104,13 @@ def _bare(node: Any) -> Any:
     return get_args(node)[0] if get_origin(node) is Annotated else node
 
 
-def _drivers(model: type[BaseModel], path: KeyPath) -> list[str]:
+def _choices(model: type[BaseModel], path: KeyPath) -> list[str]:
     return [tag for member in get_args(_descend(model, path)) for tag in _tags(member)]
 
 
 def _tags(member: Any) -> tuple[str, ...]:
-    if not (isinstance(member, type) and issubclass(member, BaseModel) and "driver" in member.model_fields):
+    """Values by which a union's member is chosen."""
+    if not (isinstance(member, type) and issubclass(member, BaseModel)):
         return ()
-    annotation = member.model_fields["driver"].annotation
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
+    tags = [field.annotation for name, field in member.model_fields.items() if name in ("driver", "source")]
+    return get_args(tags[0]) if tags and get_origin(tags[0]) is Literal else ()

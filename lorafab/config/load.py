@@ -13,8 +13,17 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lorafab.config.errors_text import config_error, mistakes
-from lorafab.config.models import DATA_PREFIX, NAME_PATTERN, LotConfig, ProductConfig, SerialScanner, StationConfig
+from lorafab.config.models import (
+    DATA_PREFIX,
+    NAME_PATTERN,
+    DevEuiRange,
+    LotConfig,
+    ProductConfig,
+    SerialScanner,
+    StationConfig,
+)
 from lorafab.config.yaml_map import KeyPath, YamlMap, load_yaml
+from lorafab.domain.identity import Eui64
 from lorafab.domain.measurement import Spec
 from lorafab.domain.plan import Plan
 from lorafab.errors import ConfigError
@@ -38,6 +47,10 @@ class LineConfig:
     """SHA-256 of every file read, by its name relative to the root."""
     image_named_by: str
     """``file:line:column: key`` that names the image, for messages."""
+    mcu_named_by: str
+    """``file:line:column: key`` that names the microcontroller."""
+    source_named_by: str
+    """``file:line:column: key`` that says where the lot's DevEUIs come from."""
 
     @property
     def image_path(self) -> Path:
@@ -107,13 +120,14 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
     source, station = _load(root, f"stations/{name}.yaml", StationConfig, "station", name)
     _known("lot", station.lot if lot is None else lot, lot_names(root), None if lot else source.at(("lot",)) + ": ")
     _known("product", station.product, product_names(root), source.at(("product",)) + ": ")
-    lot_source, lot_config = read_lot(root, station.lot if lot is None else lot)
+    lot_source, lot_config = _load_lot(root, station.lot if lot is None else lot)
     product_source, product = read_product(root, station.product)
     found = [
         *_port_mistakes(station),
         *_jig_mistakes(station, lot_config),
         *_vault_mistakes(root, station),
         *_lot_mistakes(station, lot_config, lot_source),
+        *_identity_mistakes(product, lot_config, lot_source),
         *_limit_mistakes(station, product),
     ]
     if found:
@@ -126,18 +140,35 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
         plan=_with_limits(product.test_plan(), station),
         files_sha256={one.file: hashlib.sha256(one.raw).hexdigest() for one in (source, lot_source, product_source)},
         image_named_by=f"{product_source.at(('image', 'file'))}: image.file",
+        mcu_named_by=f"{product_source.at(('mcu',))}: mcu",
+        source_named_by=f"{lot_source.at(('dev_eui', 'source'))}: dev_eui.source",
     )
 
 
 def load_lot(root: Path, name: str) -> LotConfig:
-    """Read ``stations/lots/<name>.yaml``. Raises ConfigError."""
+    """Read ``stations/lots/<name>.yaml``, and hold it against all other lots. Raises ConfigError."""
     _known("lot", name, lot_names(root))
-    return read_lot(root, name)[1]
+    return _load_lot(root, name)[1]
+
+
+def load_lots(root: Path) -> list[LotConfig]:
+    """Read all lots, by name, and hold them against each other. Raises ConfigError."""
+    lots = [read_lot(root, name) for name in lot_names(root)]
+    for source, lot in lots:
+        _refuse_overlaps(source, lot, lots)
+    return [lot for _, lot in lots]
 
 
 def read_lot(root: Path, name: str) -> tuple[YamlMap, LotConfig]:
-    """Read a lot that exists, with the places of its keys. Raises ConfigError."""
+    """Read a lot that exists, alone, with the places of its keys. Raises ConfigError."""
     return _load(root, f"stations/lots/{name}.yaml", LotConfig, "lot", name)
+
+
+def _load_lot(root: Path, name: str) -> tuple[YamlMap, LotConfig]:
+    source, lot = read_lot(root, name)
+    # A lot file that cannot be read is refused, whosever it is: its numbers might be this lot's.
+    _refuse_overlaps(source, lot, [read_lot(root, other) for other in lot_names(root) if other != name])
+    return source, lot
 
 
 def read_product(root: Path, name: str) -> tuple[YamlMap, ProductConfig]:
@@ -197,16 +228,34 @@ def _vault_mistakes(root: Path, station: StationConfig) -> _Mistakes:
     if station.vault.demo and station.jig.driver != "virtual":
         # The demo vault's private half lies beside it: real keys would be open to everybody.
         return [(("vault", "demo"), "the demo vault is for virtual boards only; make one with `lorafab vault init`")]
-    key = station.vault.public_key
-    if key is not None and not (root / key).is_file():
-        return [(("vault", "public_key"), f"{key} does not exist; make it with `lorafab vault init` or name another")]
-    return []
+    # Not so the mirror: a disk that is not mounted is the station's trouble, no mistake in its file.
+    named = {"public_key": station.vault.public_key, "escrow_key": station.vault.escrow_key}
+    return [
+        (("vault", key), f"{file} does not exist; make it with `lorafab vault init` or name another")
+        for key, file in named.items()
+        if file is not None and not (root / file).is_file()
+    ]
 
 
 def _lot_mistakes(station: StationConfig, lot: LotConfig, lot_source: YamlMap) -> _Mistakes:
     if lot.product != station.product:
         where = lot_source.at(("product",))
         return [(("product",), f"product is {station.product}, but lot {lot.lot} is of {lot.product} ({where})")]
+    return []
+
+
+def _identity_mistakes(product: ProductConfig, lot: LotConfig, lot_source: YamlMap) -> _Mistakes:
+    if lot.dev_eui.source == "secure-element":
+        # identity.store has no such value yet, so no product fits.
+        where = lot_source.at(("dev_eui", "source"))
+        store = product.identity.store
+        return [
+            (
+                ("lot",),
+                f"lot {lot.lot} takes its DevEUIs from a secure element ({where}), but {product.product} keeps its "
+                f"identity in the {store}: a later store, so give the lot another dev_eui.source",
+            )
+        ]
     return []
 
 
@@ -221,6 +270,60 @@ def _limit_mistakes(station: StationConfig, product: ProductConfig) -> _Mistakes
         elif specs[name].equals is not None:
             found.append((("limits", name), f"measurement {name} must equal {specs[name].equals}; it has no limits"))
     return found
+
+
+# --- lots among each other ---
+
+
+def _refuse_overlaps(source: YamlMap, lot: LotConfig, others: list[tuple[YamlMap, LotConfig]]) -> None:
+    found: _Mistakes = []
+    for other_source, other in others:
+        if other.lot == lot.lot:
+            continue
+        if _share_dev_euis(lot, other):
+            where = other_source.at(("dev_eui",))
+            found.append(
+                (
+                    ("dev_eui",),
+                    f"dev_eui: {_dev_euis(lot)} of lot {lot.lot} overlap {_dev_euis(other)} of lot {other.lot} "
+                    f"({where}), wanted each DevEUI in one lot; change one of the two",
+                )
+            )
+        if _share_serials(lot, other):
+            where = other_source.at(("serial",))
+            found.append(
+                (
+                    ("serial",),
+                    f"serial: {_serials(lot)} of lot {lot.lot} overlap {_serials(other)} of lot {other.lot} ({where}), "
+                    "wanted each serial in one lot; change prefix or first of one of the two",
+                )
+            )
+    if found:
+        raise mistakes(source, found)
+
+
+def _share_dev_euis(lot: LotConfig, other: LotConfig) -> bool:
+    if not isinstance(lot.dev_eui, DevEuiRange) and not isinstance(other.dev_eui, DevEuiRange):
+        return False  # both take what the hardware brings, of which each piece is another
+    one, two = lot.dev_eui.values, other.dev_eui.values
+    return max(one.start, two.start) < min(one.stop, two.stop)
+
+
+def _share_serials(lot: LotConfig, other: LotConfig) -> bool:
+    # A label with the serial alone is the same label in whatever product.
+    alone = "label" not in (lot.dev_eui.source, other.dev_eui.source)
+    if lot.product != other.product and not alone:
+        return False
+    return lot.index_of_serial(other.serial_of(0)) is not None or other.index_of_serial(lot.serial_of(0)) is not None
+
+
+def _dev_euis(lot: LotConfig) -> str:
+    values = lot.dev_eui.values
+    return f"{Eui64(values.start)} to {Eui64(values.stop - 1)}"
+
+
+def _serials(lot: LotConfig) -> str:
+    return f"{lot.serial_of(0)} to {lot.serial_of(lot.quantity - 1)}"
 
 
 def _with_limits(plan: Plan, station: StationConfig) -> Plan:

@@ -6,11 +6,20 @@ Sizes and addresses are bytes, times are seconds. A key that is not listed here 
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.identity import REGIONS, SERIAL_SIZE, Eui64, KeySlot
-from lorafab.domain.label import tr005_text
+from lorafab.domain.label import check_pattern, tr005_text
 from lorafab.domain.measurement import Spec
 from lorafab.domain.memory_map import Span
 from lorafab.domain.plan import Plan, Step
@@ -111,6 +120,15 @@ class ImageScanner(_Model):
     file: Text
 
 
+class FolderScanner(_Model):
+    """A folder into which another program puts pictures: the next new one is the label's."""
+
+    driver: Literal["folder"]
+    folder: Text
+    """Relative to the project's root, unless absolute."""
+    timeout_s: Timeout = 60.0
+
+
 class TinydbStore(_Model):
     """Ledger and records in TinyDB files: one computer."""
 
@@ -166,7 +184,9 @@ class StationConfig(_Model):
     jig: Annotated[ManualJig | VirtualJig, Field(discriminator="driver")]
     programmer: PyocdProgrammer
     link: SerialLink
-    scanner: Annotated[PromptScanner | SerialScanner | CameraScanner | ImageScanner, Field(discriminator="driver")]
+    scanner: Annotated[
+        PromptScanner | SerialScanner | CameraScanner | ImageScanner | FolderScanner, Field(discriminator="driver")
+    ]
     store: Annotated[TinydbStore | PostgresqlStore, Field(discriminator="driver")]
     vault: VaultConfig
     limits: dict[str, Limits] = {}
@@ -187,12 +207,33 @@ def _otaa(value: object) -> object:
     return value
 
 
-class DevEuis(_Model):
-    """Where the lot's DevEUIs come from: labels were printed in advance, ``quantity`` of them from ``first`` on."""
+def _prefix(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Fa-f]{6,14}", value):
+        raise ValueError(
+            "the beginning of the chips' EUI-64s is written as 6 to 14 hex digits in quotes (an OUI has 6); "
+            "without them YAML reads digits as a number"
+        )
+    return value.upper()
 
-    source: Literal["label"]
+
+def _label_pattern(text: str) -> str:
+    check_pattern(text)
+    return text
+
+
+Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class DevEuiRange(_Model):
+    """DevEUIs one after the other, ``quantity`` of them from ``first`` on.
+
+    ``label``: labels that were printed in advance name them. ``range``: board n of the lot, by its serial, has
+    ``first`` + n; no counter is kept anywhere.
+    """
+
+    source: Literal["label", "range"]
     first: Eui
-    quantity: int = Field(ge=1, le=1_000_000)
+    quantity: Quantity
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -200,18 +241,54 @@ class DevEuis(_Model):
             raise ValueError(f"{self.quantity} DevEUIs from {self.first} on run beyond FFFFFFFFFFFFFFFF")
         return self
 
+    @property
+    def values(self) -> range:
+        """All of them, as numbers."""
+        return range(self.first.value, self.first.value + self.quantity)
+
+
+class FactoryDevEuis(_Model):
+    """DevEUIs that the maker of the chip (or of a secure element) put into it: known when the hardware was read."""
+
+    source: Literal["chip", "secure-element"]
+    prefix: Annotated[str, BeforeValidator(_prefix)]
+    """How all of them begin: 6 to 14 hex digits, upper case."""
+    quantity: Quantity
+
+    @property
+    def values(self) -> range:
+        """All numbers that they may have."""
+        free = 4 * (16 - len(self.prefix))
+        return range(int(self.prefix, 16) << free, int(self.prefix, 16) + 1 << free)
+
 
 class Serials(_Model):
-    """Serials on the labels that lorafab prints: the prefix, then the board's number in the lot from 1 on."""
+    """Serials of the lot: the prefix, then a number of exactly ``digits`` digits, from ``first`` on."""
 
     prefix: str = Field(default="", pattern=r"^[0-9A-Z-]{0,15}$")
     digits: int = Field(ge=1, le=SERIAL_SIZE)
+    first: int = Field(default=1, ge=0, lt=10**SERIAL_SIZE)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (length := len(self.prefix) + self.digits) > SERIAL_SIZE:
             raise ValueError(f"serials would have {length} characters, the identity block holds {SERIAL_SIZE}")
         return self
+
+    def text(self, index: int) -> str:
+        """Serial of board ``index`` of the lot, from 0 on."""
+        return f"{self.prefix}{self.first + index:0{self.digits}}"
+
+    def index(self, text: str) -> int | None:
+        """Board number, from 0 on, of a serial; None for one of another form, or before the first."""
+        match = re.fullmatch(self.pattern, text)
+        index = int(match["serial"][len(self.prefix) :]) - self.first if match else -1
+        return index if index >= 0 else None
+
+    @property
+    def pattern(self) -> str:
+        """A label that carries the serial alone, as a regular expression with the group ``serial``."""
+        return f"(?P<serial>{re.escape(self.prefix)}[0-9]{{{self.digits}}})"
 
 
 class LotConfig(_Model):
@@ -223,8 +300,12 @@ class LotConfig(_Model):
     join_eui: Eui
     ledger: Text | None = None
     """Id of the ledger that the lot belongs to (``lorafab ledger init`` prints it); a demo lot has none."""
-    dev_eui: DevEuis
+    dev_eui: Annotated[DevEuiRange | FactoryDevEuis, Field(discriminator="source")]
     serial: Serials
+    label_pattern: Annotated[Text, AfterValidator(_label_pattern)] | None = None
+    """Labels of a form of their own: a regular expression with groups named serial, dev_eui, join_eui."""
+    symbology: Literal["qr", "datamatrix"] = "qr"
+    """Of the labels that lorafab prints; readers take both."""
     profile: str = Field(default="FFFF0000", pattern=r"^[0-9A-F]{8}$")
     """TR005 ProfileID; FFFF0000 when no VendorID was assigned."""
     lorawan: Literal["1.0.2", "1.0.3", "1.0.4", "1.1"]
@@ -236,26 +317,77 @@ class LotConfig(_Model):
         _check_region(self.region)
         if self.kind == "production" and self.ledger is None:
             raise ValueError("a production lot names its ledger (`ledger: <id>`, see `lorafab ledger init`)")
-        if len(str(self.dev_eui.quantity)) > self.serial.digits:
-            raise ValueError(f"{self.dev_eui.quantity} boards need more than {self.serial.digits} digits of serial")
+        first, digits = self.serial.first, self.serial.digits
+        if len(str(first + self.quantity - 1)) > digits:
+            raise ValueError(f"{self.quantity} boards from number {first} on need more than {digits} digits of serial")
+        if self.dev_eui.source == "label":
+            if self.label_pattern is not None and "dev_eui" not in re.compile(self.label_pattern).groupindex:
+                raise ValueError(
+                    "label_pattern has no group dev_eui, but dev_eui.source is label: the label must name the DevEUI; "
+                    "add (?P<dev_eui>...), or choose the source range"
+                )
+        elif re.fullmatch("[0-9A-F]{16}", self.serial.text(0)):
+            raise ValueError(
+                f"a serial like {self.serial.text(0)} alone on a label reads as a DevEUI; give it fewer digits or a "
+                "prefix with a letter above F"
+            )
         return self
+
+    @property
+    def quantity(self) -> int:
+        """Boards of the lot."""
+        return self.dev_eui.quantity
 
     @property
     def key_slots(self) -> tuple[KeySlot, ...]:
         """Root keys that a board of the lot is given (TS001-1.0.4, 6.1.1.3; LoRaWAN 1.1, 6.1.1.3)."""
         return ("appkey", "nwkkey") if self.lorawan == "1.1" else ("appkey",)
 
+    @property
+    def label_patterns(self) -> tuple[str, ...]:
+        """What its labels may look like, beside TR005 and a bare DevEUI.
+
+        The serial alone, too, unless the label has to name the DevEUI.
+        """
+        own = () if self.label_pattern is None else (self.label_pattern,)
+        return own if self.dev_eui.source == "label" else (*own, self.serial.pattern)
+
     def index_of(self, dev_eui: Eui64) -> int | None:
-        """Number of this DevEUI in the lot, from 0 on; None for one of another lot."""
-        index = dev_eui.value - self.dev_eui.first.value
-        return index if 0 <= index < self.dev_eui.quantity else None
+        """Number of this DevEUI in the lot, from 0 on; None for one of another lot, or that hardware decides."""
+        values = self.dev_eui.values
+        return dev_eui.value - values.start if self._in_order and dev_eui.value in values else None
+
+    def dev_eui_of(self, index: int) -> Eui64 | None:
+        """DevEUI of board ``index``; None where hardware decides. Raises IndexError."""
+        self._check(index)
+        return Eui64(self.dev_eui.values.start + index) if self._in_order else None
+
+    def index_of_serial(self, serial: str) -> int | None:
+        """Number of this serial in the lot, from 0 on; None for one of another lot."""
+        index = self.serial.index(serial)
+        return index if index is not None and index < self.quantity else None
+
+    def serial_of(self, index: int) -> str:
+        """Serial of board ``index``, 0 .. quantity - 1. Raises IndexError."""
+        self._check(index)
+        return self.serial.text(index)
 
     def label_text(self, index: int) -> str:
-        """TR005 text of label ``index``, 0 .. quantity - 1. Raises IndexError."""
-        if not 0 <= index < self.dev_eui.quantity:
-            raise IndexError(f"lot {self.lot} has labels 0 to {self.dev_eui.quantity - 1}, not {index}")
-        serial = f"{self.serial.prefix}{index + 1:0{self.serial.digits}}"
-        return tr005_text(self.join_eui, Eui64(self.dev_eui.first.value + index), self.profile, serial)
+        """What is printed on label ``index``, 0 .. quantity - 1. Raises IndexError.
+
+        A TR005 text with DevEUI and serial; the serial alone where hardware decides the DevEUI, which nobody knows
+        before the board is made.
+        """
+        dev_eui, serial = self.dev_eui_of(index), self.serial_of(index)
+        return serial if dev_eui is None else tr005_text(self.join_eui, dev_eui, self.profile, serial)
+
+    @property
+    def _in_order(self) -> bool:
+        return isinstance(self.dev_eui, DevEuiRange)
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self.quantity:
+            raise IndexError(f"lot {self.lot} has labels 0 to {self.quantity - 1}, not {index}")
 
 
 def _check_region(region: str | None) -> None:

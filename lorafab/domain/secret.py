@@ -6,6 +6,9 @@ and those places can be counted.
 """
 
 import hmac
+from collections.abc import Callable
+from typing import NoReturn
+from weakref import WeakSet
 
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
@@ -18,35 +21,52 @@ KCV_SIZE = 8  # bytes: at 100 000 boards 4 bytes collide with 69 %, 8 bytes with
 
 
 class Secret:
-    """A 16-byte AES-128 root key; its text form never shows it."""
+    """A 16-byte AES-128 root key; its text form never shows it.
 
-    __slots__ = ("__key",)
+    The bytes lie in a closure and in no attribute: whatever lists attributes (debuggers, ``inspect.getmembers``) finds
+    a function.
+    """
+
+    __slots__ = ("__open", "__weakref__")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_SIZE:
             raise ValueError(f"a root key has {KEY_SIZE} bytes, not {len(key)}")
-        self.__key = bytes(key)
+        kept = bytes(key)
+        self.__open: Callable[[], bytes] = lambda: kept
+        _LIVING.add(self)
 
     def reveal(self) -> bytes:
         """Return the 16 bytes, for sealing, for the identity block and for nothing else."""
-        return self.__key
+        return self.__open()
 
     def kcv(self) -> str:
         """Key check value: first 8 bytes of AES-CMAC(key, 0xFF || "lorafab-kcv-v1"), 16 upper-case hex digits."""
-        mac = CMAC(AES(self.__key))
+        mac = CMAC(AES(self.__open()))
         mac.update(_KCV_INPUT)
         return mac.finalize()[:KCV_SIZE].hex().upper()
 
     def same_as(self, other: "Secret") -> bool:
         """Compare in constant time, inside, so that no caller needs the bytes for it."""
-        return hmac.compare_digest(self.__key, other.__key)
+        return hmac.compare_digest(self.__open(), other.__open())
 
     def is_trivial(self) -> bool:
         """Whether all bytes are equal (blank memory, all zero, all FF): never a key."""
-        return len(set(self.__key)) == 1
+        return len(set(self.__open())) == 1
 
     def __repr__(self) -> str:
         return "Secret(***)"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled or copied")
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled or copied")
+
+
+_LIVING: WeakSet[Secret] = WeakSet()
+
+
+def living_secrets() -> list[Secret]:
+    """Every key that exists in this process, for the wall that looks for them in what is logged."""
+    return list(_LIVING)

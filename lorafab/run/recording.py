@@ -78,8 +78,8 @@ def make_record(run: Run, end: datetime) -> RunRecord:
         product=config.product.product,
         attempt=run.attempt,
         label=label.text_redacted if label else None,
-        serial=(assignment.serial if assignment else label.serial if label else None) or None,
-        dev_eui=str(label.dev_eui) if label else None,
+        serial=facts.serial,
+        dev_eui=None if facts.dev_eui is None else str(facts.dev_eui),
         join_eui=str(config.lot.join_eui) if label else None,
         chip_id=facts.chip.unique_id if facts.chip else None,
         keys=KeyRecord(
@@ -172,8 +172,6 @@ def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> R
         sentence = f"run {orphan.run} ended after its {kept.verdict} record; it is completed now"
         if kept.verdict == Verdict.PASS.value and kept.dev_eui and kept.keys:
             station.ledger.mark_passed(Eui64.parse(kept.dev_eui), kept.keys.generation, kept.run)
-        elif kept.verdict == Verdict.FAIL.value and kept.dev_eui and kept.keys:
-            station.ledger.mark_failed(Eui64.parse(kept.dev_eui), kept.run)
     orphan.settle()
     return Recovered(sentence, record)
 
@@ -183,7 +181,7 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
     first, label = _facts(events, "start", "facts"), events.get("label", {})
     assigned, chip = events.get("assigned", {}), events.get("chip", {})
     picture = label.get("picture")
-    dev_eui = label.get("dev_eui")
+    dev_eui = chip.get("dev_eui") or label.get("dev_eui")
     last = str(orphan.events[-1]["event"]) if orphan.events else "the first line of its journal"
     cause = f"the run was killed or lost its power after it had noted {last!r}; run this board again"
     if "verdict" in events:

@@ -10,9 +10,9 @@ from datetime import datetime
 from functools import cached_property, partial
 
 import lorafab
-from lorafab.domain.identity import REGIONS, is_virtual_chip
+from lorafab.domain.identity import REGIONS, Eui64, is_virtual_chip
 from lorafab.domain.image import Image, check_image
-from lorafab.domain.label import Label, parse_label
+from lorafab.domain.label import Label
 from lorafab.domain.measurement import Measurement, Value
 from lorafab.domain.memory_map import Span
 from lorafab.domain.record import RunRecord
@@ -26,7 +26,7 @@ from lorafab.run.station import Station
 from lorafab.steps import chip as chip_step
 from lorafab.steps import identity as identity_step
 from lorafab.steps import keys as keys_step
-from lorafab.steps.label import check_of_lot
+from lorafab.steps.label import LabelIdentity, identify, read_label
 from lorafab.steps.shell import Shell
 from lorafab.stores.journal import RunJournal
 from lorafab.stores.records import RecordStore
@@ -38,6 +38,8 @@ class Facts:
     """What the run has learned so far; the record is made from it."""
 
     label: Label | None = None
+    identity: LabelIdentity | None = None
+    """What the label means in the lot."""
     scan: Scan | None = None
     picture_file: tuple[str, str] | None = None
     """(name, sha256)."""
@@ -45,6 +47,27 @@ class Facts:
     image: Image | None = None
     assignment: identity_step.Assignment | None = None
     key_read_back: bool = False
+
+    @property
+    def dev_eui(self) -> Eui64 | None:
+        """Whom the run is about: what the label says, until the lot or the chip says more."""
+        if self.identity is not None:
+            return self.identity.dev_eui
+        return self.label.dev_eui if self.label else None
+
+    @property
+    def serial(self) -> str | None:
+        """Serial of the board, as far as it is known."""
+        if self.assignment is not None:
+            return self.assignment.serial or None
+        if self.identity is not None:
+            return self.identity.serial or None
+        return self.label.serial if self.label else None
+
+    @property
+    def shown(self) -> str:
+        """DevEUI and serial for the screen, as far as they are known."""
+        return " ".join(str(name) for name in (self.dev_eui, self.serial) if name)
 
 
 class Run:
@@ -113,23 +136,30 @@ class Run:
     def label(self) -> Label:
         """Scan and check the label. Raises ScanError, LabelRefused."""
         scan = self.station.scanner.scan()
-        label = parse_label(scan.text)
+        label = read_label(scan.text, self.station.lot)
         # Only now may the text be kept: a refused one may carry a key.
         self.facts.label, self.facts.scan = label, scan
-        check_of_lot(label, self.station.lot)
+        self._identify(label)
         if scan.picture is not None:
             self.facts.picture_file = self.records.save_picture(self.id, scan.picture)
         self.note(
             "label",
-            dev_eui=str(label.dev_eui),
+            dev_eui=self._dev_eui_text(),
             join_eui=str(self.station.lot.join_eui),
-            serial=label.serial,
+            serial=self.facts.serial,
             label=label.text_redacted,
             picture=self.facts.picture_file,
             reader=scan.reader,
         )
-        self.attempt = 1 + len(self.records.attempts(label.dev_eui))
         return label
+
+    def _identify(self, label: Label, factory_eui: Eui64 | None = None) -> None:
+        self.facts.identity = identify(label, self.station.lot, factory_eui)
+        if self.facts.dev_eui is not None:
+            self.attempt = 1 + len(self.records.attempts(self.facts.dev_eui))
+
+    def _dev_eui_text(self) -> str | None:
+        return None if self.facts.dev_eui is None else str(self.facts.dev_eui)
 
     @cached_property
     def programmer(self) -> Programmer:
@@ -145,7 +175,10 @@ class Run:
 
     @cached_property
     def chip(self) -> ChipInfo:
-        """Connect and check the chip; nothing is written. Raises WrongChip, ProbeError."""
+        """Connect and check the chip; nothing is written. Raises WrongChip, ProbeError.
+
+        Where the lot takes its DevEUIs from chips, this is what completes the label: BoundElsewhere.
+        """
         chip = chip_step.check_chip(self.programmer, self.station.mcu)
         if is_virtual_chip(chip.unique_id) and self.station.lot.kind != "demo":
             raise JigError(
@@ -153,24 +186,22 @@ class Run:
                 "run it with a lot of `kind: demo`"
             )
         self.facts.chip = chip
-        self.note("chip", chip_id=chip.unique_id)
+        if self.station.factory_eui is not None:
+            self._identify(self.label, chip_step.read_factory_eui(self.programmer, self.station.factory_eui))
+        self.note("chip", chip_id=chip.unique_id, dev_eui=self._dev_eui_text())
         return chip
 
     @cached_property
     def assignment(self) -> identity_step.Assignment:
         """Claim the identity; a new key is durable and sealed when this returns."""
-        station, label = self.station, self.label
-        text, serial = label.text_redacted, label.serial or ""
-        known = station.ledger.find(str(label.dev_eui))
-        if known is not None and label.format == "dev_eui":
-            # A bare DevEUI names a board whose full label was scanned before.
-            text, serial = known["label"], known["serial"]
+        station, chip_id = self.station, self.chip.unique_id
+        dev_eui, text, serial = self._claimed()
         request = ClaimRequest(
-            dev_eui=label.dev_eui,
+            dev_eui=dev_eui,
             join_eui=station.lot.join_eui,
             serial=serial,
             label=text,
-            chip_id=self.chip.unique_id,
+            chip_id=chip_id,
             lot=station.lot.lot,
             run=self.id,
             station=station.config.station.station,
@@ -180,7 +211,7 @@ class Run:
         region = None if name is None else REGIONS[name]
         wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot, station.lot.key_slots)
         found = identity_step.read_identity(self.programmer, station.memory)
-        self.note("claiming", dev_eui=str(label.dev_eui), chip_id=request.chip_id, page=found.state.value)
+        self.note("claiming", dev_eui=str(dev_eui), chip_id=chip_id, page=found.state.value)
         assign = partial(identity_step.assign, found, request, wanted, station.ledger, station.vault)
         try:
             assignment = assign(permit=False)
@@ -197,6 +228,19 @@ class Run:
             new_key=assignment.to_write is not None,
         )
         return assignment
+
+    def _claimed(self) -> tuple[Eui64, str, str]:
+        """DevEUI, label and serial to claim. Label and chip are known."""
+        who = self.facts.identity
+        assert who is not None
+        assert who.dev_eui is not None
+        known = self.station.ledger.find(str(who.dev_eui))
+        if known is not None and (
+            who.label_text == str(who.dev_eui) or who.label_text == who.serial == known["serial"]
+        ):
+            # The DevEUI or the serial alone, perhaps typed, names a board whose full label was scanned before.
+            return who.dev_eui, known["label"], known["serial"]
+        return who.dev_eui, who.label_text, who.serial
 
     def about_to_write(self) -> None:
         """From here on the board is no longer what it passed with, if it ever did; durable when this returns."""
@@ -287,16 +331,24 @@ class Run:
             self.state.blame(Cause(Verdict.ERROR, PlanError.code, sentence))
         record = recording.make_record(self, self.station.clock.now())
         self.note("verdict", verdict=record.verdict, cause=record.cause)
+        if record.verdict == Verdict.FAIL.value and record.dev_eui is not None:
+            self._withdraw(Eui64.parse(record.dev_eui))
         self.records.append(record)
         if record.verdict == Verdict.PASS.value and self.facts.assignment is not None:
             # Only now: the ledger learns of a PASS when its record is on disk. Where this fails the journal stays
             # behind, and the next start completes it.
             assignment = self.facts.assignment
             self.station.ledger.mark_passed(assignment.dev_eui, assignment.generation, self.id)
-        elif record.verdict == Verdict.FAIL.value and self.facts.assignment is not None:
-            self.station.ledger.mark_failed(self.facts.assignment.dev_eui, self.id)
         self._close_journal(record.verdict)
         return record
+
+    def _withdraw(self, dev_eui: Eui64) -> None:
+        """Tell the ledger of a FAIL, before the record: from then on nobody exports this board."""
+        ledger = self.station.ledger
+        claim = ledger.find(str(dev_eui))
+        # Claimed by this run, and not refused because label or chip are another board's.
+        if claim is not None and claim["run"] == self.id:
+            ledger.mark_failed(dev_eui, self.id)
 
     def _close_journal(self, verdict: str) -> None:
         if self._journal is not None:

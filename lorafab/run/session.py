@@ -11,6 +11,7 @@ from lorafab.drivers.clock import SystemClock
 from lorafab.errors import LorafabError
 from lorafab.run import recording
 from lorafab.run.outcome import Cause, blame, code_of, sentence_of
+from lorafab.run.redaction import guard_logging
 from lorafab.run.run import Run
 from lorafab.run.station import Options, Station, open_station
 from lorafab.stores.journal import StationLock
@@ -38,6 +39,7 @@ class Session:
 
         ``data`` counts from ``root`` unless it is absolute.
         """
+        guard_logging()
         config = load_station(root, station, lot)
         clock = SystemClock()
         started = clock.now()
@@ -129,14 +131,14 @@ class Session:
 
     def last_line(self) -> str:
         """``lorafab: VERDICT <DevEUI or -> <run id or -> <report path or ->``."""
-        label = self.run.facts.label if self.run else None
+        dev_eui = self.run.facts.dev_eui if self.run else None
         report = "-"
         if self.report is not None:
             report = str(self.report)
             with suppress(ValueError):
                 report = str(self.report.relative_to(Path.cwd()))
         run = self.run.id if self.run else "-"
-        return f"lorafab: {self.verdict.value} {label.dev_eui if label else '-'} {run} {report}"
+        return f"lorafab: {self.verdict.value} {dev_eui or '-'} {run} {report}"
 
     def why(self) -> str:
         """The sentence behind the verdict; empty for PASS."""

@@ -12,13 +12,13 @@ from typing import Final
 from lorafab.config.load import LineConfig, resolve_port
 from lorafab.config.models import LotConfig
 from lorafab.domain.flash_plan import MemoryMap
-from lorafab.domain.identity import Eui64
-from lorafab.errors import LedgerError, UsageError, VaultError
+from lorafab.errors import ConfigError, LedgerError, UsageError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
+from lorafab.stores.keyring import demo_paths, ensure_demo
 from lorafab.stores.ledger import BaseLedger
 from lorafab.stores.tiny_ledger import TinyLedger
-from lorafab.stores.vault import Vault, demo_paths, ensure_demo
-from lorafab.targets import MCUS, McuFacts
+from lorafab.stores.vault import Vault
+from lorafab.targets import MCUS, FactoryEui, McuFacts
 
 NEWCOMER: Final = "sim"
 """The only station that sets up its own ledger and demo vault: it is what a newcomer runs first."""
@@ -55,6 +55,11 @@ class Station:
     link: Link
     resources: ExitStack
 
+    @property
+    def factory_eui(self) -> FactoryEui | None:
+        """Where the chip keeps its maker's EUI-64; None unless the lot's DevEUIs come from there."""
+        return self.mcu.factory_eui if self.lot.dev_eui.source == "chip" else None
+
     def close(self) -> None:
         """Close everything, in the reverse order of opening; may be called twice."""
         self.resources.close()
@@ -62,7 +67,7 @@ class Station:
 
 def open_station(config: LineConfig, root: Path, data: Path, options: Options, clock: Clock) -> Station:
     """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
-    lot = config.lot
+    lot, mcu = config.lot, mcu_of(config)
     ledger = open_ledger(config, data, clock)
     vault = open_vault(config, root, data, ledger)
     with ExitStack() as stack:
@@ -79,7 +84,7 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
             data=data,
             options=options,
             clock=clock,
-            mcu=MCUS[config.product.mcu],
+            mcu=mcu,
             lot=lot,
             memory=config.product.memory.memory_map(),
             ledger=ledger,
@@ -92,15 +97,34 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
         )
 
 
+def mcu_of(config: LineConfig) -> McuFacts:
+    """What is known of the product's microcontroller. Raises ConfigError, also when the lot wants more of it."""
+    name = config.product.mcu
+    if name not in MCUS:
+        raise ConfigError(f"{config.mcu_named_by}: {name!r} is unknown; known microcontrollers: {', '.join(MCUS)}")
+    if config.lot.dev_eui.source == "chip" and MCUS[name].factory_eui is None:
+        able = ", ".join(known for known, facts in MCUS.items() if facts.factory_eui is not None)
+        raise ConfigError(
+            f"{config.source_named_by}: lot {config.lot.lot} takes its DevEUIs from the chip, but the maker gives an "
+            f"{name} no EUI-64 (microcontrollers that have one: {able}); use source label or range"
+        )
+    return MCUS[name]
+
+
 def open_ledger(config: LineConfig, data: Path, clock: Clock) -> BaseLedger:
     """Open the ledger that the lot belongs to. Raises LedgerError."""
     ledger = _open_store(config, data, clock)
-    if config.lot.ledger is not None and config.lot.ledger != ledger.ledger_id:
-        raise LedgerError(
-            f"lot {config.lot.lot} belongs to ledger {config.lot.ledger}, and this station's is {ledger.ledger_id}; "
-            "run with --data=DIR of the right ledger, or correct the lot file or the station's store"
-        )
+    check_ledger(config.lot, ledger)
     return ledger
+
+
+def check_ledger(lot: LotConfig, ledger: BaseLedger) -> None:
+    """Refuse a ledger that is not the lot's. Raises LedgerError."""
+    if lot.ledger is not None and lot.ledger != ledger.ledger_id:
+        raise LedgerError(
+            f"lot {lot.lot} belongs to ledger {lot.ledger}, and this one is {ledger.ledger_id}; "
+            "give --data=DIR of the right ledger, or correct the lot file or the station's store"
+        )
 
 
 def _open_store(config: LineConfig, data: Path, clock: Clock) -> BaseLedger:
@@ -151,14 +175,14 @@ def open_vault(config: LineConfig, root: Path, data: Path, ledger: BaseLedger) -
 
 def unused_labels(lot: LotConfig, ledger: BaseLedger | None, count: int) -> list[str]:
     """Up to ``count`` labels that the lot would accept and nobody used, lowest first."""
-    free = (
-        index for index in range(lot.dev_eui.quantity) if ledger is None or not ledger.is_used(_dev_eui(lot, index))
-    )
+    free = (index for index in range(lot.quantity) if ledger is None or not is_used(lot, ledger, index))
     return [lot.label_text(index) for _, index in zip(range(count), free, strict=False)]
 
 
-def _dev_eui(lot: LotConfig, index: int) -> Eui64:
-    return Eui64(lot.dev_eui.first.value + index)
+def is_used(lot: LotConfig, ledger: BaseLedger, index: int) -> bool:
+    """Whether the ledger knows board ``index`` of the lot: by its serial where hardware decides on the DevEUI."""
+    dev_eui = lot.dev_eui_of(index)
+    return ledger.is_used(dev_eui) if dev_eui is not None else ledger.has_serial(lot.serial_of(index), lot.lot)
 
 
 def _open_jig(config: LineConfig, data: Path, port: Path, ledger: BaseLedger, lot: LotConfig) -> Jig:
@@ -170,8 +194,8 @@ def _open_jig(config: LineConfig, data: Path, port: Path, ledger: BaseLedger, lo
         folder = data / "virtual"
         roll = LabelRoll(
             folder / f"{lot.lot}.roll",
-            lot.dev_eui.quantity,
-            lambda number: ledger.is_used(_dev_eui(lot, number)),
+            lot.quantity,
+            lambda number: is_used(lot, ledger, number),
             lot.label_text,
         )
         site = config.station.programmer.probe.rpartition(":")[2]

@@ -1,8 +1,10 @@
 """Is the right chip in the jig? Nothing is written before this is known."""
 
+from lorafab.domain.identity import Eui64
+from lorafab.domain.memory_map import Span
 from lorafab.errors import WrongChip
 from lorafab.interfaces import ChipInfo, Programmer
-from lorafab.targets import McuFacts
+from lorafab.targets import FactoryEui, McuFacts
 
 
 def check_chip(programmer: Programmer, mcu: McuFacts) -> ChipInfo:
@@ -26,6 +28,17 @@ def check_chip(programmer: Programmer, mcu: McuFacts) -> ChipInfo:
     if not chip.unique_id.strip("0F"):
         raise WrongChip(f"the chip's unique id reads {chip.unique_id}, which no chip has; set this board aside")
     return chip
+
+
+def read_factory_eui(programmer: Programmer, place: FactoryEui) -> Eui64:
+    """Read the EUI-64 that the maker put into the chip. Raises WrongChip for a chip that was given none, ProbeError."""
+    eui = place.read(lambda address: int.from_bytes(programmer.read(Span(address, 4)), "little"))
+    if eui is None:
+        raise WrongChip(
+            "the chip's maker gave it no EUI-64 (its number reads all ones), and this lot takes the DevEUI from the "
+            "chip; set this board aside, or make it in a lot of another source"
+        )
+    return eui
 
 
 def check_same_chip(programmer: Programmer, chip: ChipInfo, mcu: McuFacts) -> None:

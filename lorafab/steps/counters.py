@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.nvm import endnode
 from lorafab.errors import NvmDamaged, ShellError
-from lorafab.interfaces import Ledger, Programmer
+from lorafab.interfaces import Claim, Ledger, Programmer
 from lorafab.steps.identity import Assignment
 from lorafab.steps.memory import read_torn
 from lorafab.steps.shell import Shell
+
+
+MAX_RAISE = 1000
+"""DevNonces that a replaced chip is brought up by, one shell command each: some seconds at 115200 baud."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,14 @@ def check_counters(
 ) -> CounterCheck:
     """Compare with what the ledger remembers, let the firmware store the next DevNonce, and read that back.
 
-    One DevNonce of 65535 is spent: a region that cannot be written any more must not leave the factory.
+    One DevNonce of 65535 is spent: a region that cannot be written any more must not leave the factory. A chip that a
+    repair put in starts at 0 and is brought up to what the old chip had reached, so that no DevNonce repeats.
+    Raises NvmDamaged, ShellError, LinkSilent.
     """
     before = read_counters(programmer, memory)
     floor = assignment.claim.dev_nonce or 0
+    if before.dev_nonce < floor and _after_repair(assignment.claim):
+        before = _raise(programmer, shell, memory, before.dev_nonce, floor)
     if before.dev_nonce < floor:
         raise NvmDamaged(
             f"the board's DevNonce is {before.dev_nonce}, the ledger has seen {floor}, and a DevNonce must never "
@@ -62,6 +70,26 @@ def check_counters(
         )
     ledger.note_nonce(assignment.dev_eui, after.dev_nonce, run)
     return CounterCheck(after.dev_nonce, after.dev_nonce - floor)
+
+
+def _after_repair(claim: Claim) -> bool:
+    """Whether the board has not passed since `ledger rebind`; later a DevNonce behind the ledger's is damage."""
+    return claim.retired > 0 and claim.proven is None
+
+
+def _raise(programmer: Programmer, shell: Shell, memory: MemoryMap, dev_nonce: int, floor: int) -> endnode.Counters:
+    """Let the firmware store one DevNonce after the other up to ``floor``; returns the counters as the region has them.
+
+    The region itself is never written by us: how its records follow each other is the firmware's own affair.
+    """
+    if floor - dev_nonce > MAX_RAISE:
+        raise NvmDamaged(
+            f"the board's DevNonce is {dev_nonce}, the chip that it replaces had reached {floor}, and the shell brings "
+            f"it up by {MAX_RAISE} at most; quarantine this identity and give the board a new label"
+        )
+    for _ in range(floor - dev_nonce):
+        _number(shell, "NONCE+", "dev_nonce")
+    return read_counters(programmer, memory)
 
 
 def _number(shell: Shell, command: str, key: str) -> int:

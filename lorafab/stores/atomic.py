@@ -151,7 +151,7 @@ class AtomicStorage(Storage):
             tables = orjson.loads(data)
         except orjson.JSONDecodeError as problem:
             raise self._error(self._damaged("no JSON")) from problem
-        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        if not isinstance(tables, dict) or not all(map(_is_table, tables.values())):
             raise self._error(self._damaged("no TinyDB tables"))
         return tables
 
@@ -164,6 +164,11 @@ class AtomicStorage(Storage):
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replace the file as a whole; 2 fsyncs."""
         write_file(self._path, to_json(data, self._path, self._error), self._error)
+
+
+def _is_table(table: object) -> bool:
+    """TinyDB's tables: documents by number."""
+    return isinstance(table, dict) and all(key.isdigit() and isinstance(row, dict) for key, row in table.items())
 
 
 def open_table(path: Path, name: str, error: type[StationError]) -> Table:

@@ -4,7 +4,8 @@ Life: *reserved* (bound, key sealed) -> *written* (read back from the board) -> 
 and *scrapped* from anywhere; *void* for a label that was spoiled before any board bore it. It never becomes free again.
 A rework leaves the state as it was until the board is about to be written (*reserved* again) or fails (*written*): a
 run that dies before that has changed nothing on the board, which still holds what it passed with. Only *passed* is
-exported, and only with the generation ``proven``.
+exported, and only with the generation ``proven``. What a run says of a board counts as long as no later run has
+claimed the board: a run that was killed is completed afterwards, and must not speak over its successor.
 """
 
 import base64
@@ -22,6 +23,9 @@ from lorafab.interfaces import Claim, ClaimRequest, Generation, SealedKey
 State = Literal["reserved", "written", "passed", "exported", "quarantined", "scrapped", "void"]
 RETIRED: tuple[State, ...] = ("exported", "quarantined", "scrapped", "void")
 """States in which the line may not touch a board; `lorafab ledger rework` leads back from the first two."""
+
+_LOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)  # as lot files name themselves
+_LONGEST_TEXT = 4096  # characters: a reason may be a paragraph, an entry of the history stays small
 
 _KCV = re.compile(r"[0-9A-F]{16}", re.ASCII)
 _KEY_ID = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
@@ -157,13 +161,38 @@ def check_request(request: ClaimRequest) -> None:
     for name in ("label", "chip_id", "lot", "run"):
         if not getattr(request, name):
             raise LedgerError(f"the claim for DevEUI {request.dev_eui} has no {name}; this is a fault of the run")
+    check_label(request)
+
+
+def check_label(request: ClaimRequest) -> None:
+    """Refuse texts that no ledger can keep, and a DevEUI that names no device. Raises LedgerError."""
+    for name in ("label", "serial", "chip_id", "run", "station", "operator"):
+        check_text(name, getattr(request, name))
+    check_lot(request.lot)
     if request.dev_eui.is_reserved():
         raise LedgerError(f"DevEUI {request.dev_eui} names no device; correct the label or the lot")
 
 
+def check_text(name: str, text: str) -> None:
+    """Refuse what JSON or PostgreSQL cannot hold (lone surrogates, NUL), and whole books. Raises LedgerError."""
+    if len(text) > _LONGEST_TEXT or "\0" in text or not text.isprintable():
+        raise LedgerError(
+            f"the {name} has {len(text)} characters or one that cannot be printed, wanted at most {_LONGEST_TEXT} "
+            "printable ones; nothing was changed, give it again"
+        )
+
+
+def check_lot(lot: str) -> None:
+    """Refuse a lot's name that no lot file can have. Raises LedgerError."""
+    if not _LOT.fullmatch(lot):
+        raise LedgerError(
+            f"{lot[:40]!r} is no lot's name, wanted 1 to 32 letters, digits, dashes and underscores; correct the lot"
+        )
+
+
 def voided(label: ClaimRequest, now: str) -> ClaimDocument:
     """A label that was torn or misprinted before any board bore it (no chip, no run): its DevEUI is never used."""
-    return first_claim(label, now).changed(state="void", attempts=0)
+    return first_claim(label, now).changed(state="void", attempts=0, chip_id="", first_run="", run="")
 
 
 def first_claim(request: ClaimRequest, now: str) -> ClaimDocument:
@@ -195,13 +224,15 @@ def first_claim(request: ClaimRequest, now: str) -> ClaimDocument:
 
 def rework(document: ClaimDocument, request: ClaimRequest) -> ClaimDocument:
     """Confirm the binding for another run of the same board; raises BoundElsewhere, ForeignIdentity, LedgerError."""
-    if document.chip_id != request.chip_id and document.state not in ("scrapped", "void"):
+    if document.state in ("scrapped", "void"):
+        refuse_retired(document)  # for ever, whatever label or chip comes with it
+    if document.chip_id != request.chip_id:
         raise BoundElsewhere(
             f"label {request.label} (DevEUI {document.dev_eui}) belongs to chip {document.chip_id} since run "
             f"{document.run}, but the jig holds chip {request.chip_id}; set this board aside and look for a label "
             f"printed twice, or after a repair use {_REBIND}"
         )
-    if document.label != request.label and document.state != "void":
+    if document.label != request.label:
         raise BoundElsewhere(
             f"DevEUI {document.dev_eui} on chip {document.chip_id} carries label {document.label} since run "
             f"{document.run}, but label {request.label} was scanned; set this board aside, or after a new label use "
@@ -235,8 +266,8 @@ def refuse_rival(rival: ClaimDocument, kind: str, text: str, dev_eui: str) -> No
     """Say which identity has the label, serial or chip already. Raises BoundElsewhere."""
     named = f"chip {text}" if kind == "chip" else f"{kind} {text}"
     raise BoundElsewhere(
-        f"{named} belongs to DevEUI {rival.dev_eui} (label {rival.label}, chip {rival.chip_id}) since run {rival.run}, "
-        f"not to DevEUI {dev_eui}; set this board aside, or after a repair use {_REBIND}"
+        f"{named} belongs to DevEUI {rival.dev_eui} (label {rival.label}, chip {rival.chip_id or '-'}) since run "
+        f"{rival.run or '-'}, not to DevEUI {dev_eui}; set this board aside, or after a repair use {_REBIND}"
     )
 
 
@@ -307,7 +338,8 @@ def rewrapped(document: ClaimDocument, boxes: Sequence[tuple[int, BoxDocument]])
     """Add boxes (generation, box): the same keys sealed to another public key. Raises LedgerError."""
     wanted = {key.generation: key for key in document.generations}
     for generation, box in boxes:
-        if generation not in wanted or not is_box(box.box) or not _KEY_ID.fullmatch(box.key_id):
+        known = generation in wanted and (box.slot == "appkey" or wanted[generation].kcv_nwk is not None)
+        if not known or not is_box(box.box) or not _KEY_ID.fullmatch(box.key_id):
             raise LedgerError(
                 f"the box for DevEUI {document.dev_eui}, generation {generation}, is malformed or of a generation "
                 "that the ledger does not know; nothing was changed, check the private key's file"
@@ -327,14 +359,15 @@ def equal_key(owner: ClaimDocument, dev_eui: str, kcv: str) -> LedgerError:
 
 
 def being_written(document: ClaimDocument) -> ClaimDocument:
-    """The board is about to be written. Raises ForeignIdentity."""
+    """The board is about to be written: what it holds is unknown from now on. Raises ForeignIdentity."""
     refuse_retired(document)
-    return document.changed(state="reserved") if document.state == "passed" else document
+    return document.changed(state="reserved", written=None)
 
 
-def failed(document: ClaimDocument) -> ClaimDocument:
-    """The run failed: a board that had passed has not any more."""
-    return document.changed(state="written") if document.state == "passed" else document
+def failed(document: ClaimDocument, run: str) -> ClaimDocument:
+    """The run failed: a board that had passed has not any more, unless a later run has the word."""
+    mine = document.state == "passed" and document.run == run
+    return document.changed(state="written") if mine else document
 
 
 def read_back(document: ClaimDocument, generation: int) -> ClaimDocument:
@@ -344,10 +377,15 @@ def read_back(document: ClaimDocument, generation: int) -> ClaimDocument:
     return document.changed(state="written", written=generation)
 
 
-def passed(document: ClaimDocument, generation: int) -> ClaimDocument:
+def passed(document: ClaimDocument, generation: int, run: str) -> ClaimDocument:
     """The run passed with this generation. Raises LedgerError, ForeignIdentity."""
     refuse_retired(document)
     _refuse_unknown(document, generation)
+    if document.run != run:
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} cannot pass in run {run}: run {document.run} has worked on this board since; "
+            "run the board again"
+        )
     if document.written != generation:
         raise LedgerError(
             f"DevEUI {document.dev_eui} cannot pass with key generation {generation}: that generation was not the last "
@@ -379,8 +417,16 @@ def with_nonce(document: ClaimDocument, dev_nonce: int) -> ClaimDocument:
 
 
 def rebound(document: ClaimDocument, label: str, chip_id: str) -> ClaimDocument:
-    """Bind to another label or chip after a repair; older keys are never written again, the DevNonce stays as floor."""
+    """Bind to another label or chip after a repair; older keys are never written again, the DevNonce stays as floor.
+
+    Raises ForeignIdentity, and LedgerError when nothing would change.
+    """
     refuse_retired(document)
+    if (document.label, document.chip_id) == (label, chip_id):
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} is bound to label {label} and chip {chip_id} already, wanted a new label or "
+            "chip; nothing was changed"
+        )
     return document.changed(
         label=label,
         chip_id=chip_id,
@@ -406,6 +452,14 @@ def moved(document: ClaimDocument, state: State) -> ClaimDocument:
     return document.changed(state=state)
 
 
+def is_export_due(document: ClaimDocument) -> bool:
+    """Whether the customer lacks the generation that this board passed with.
+
+    For a board that was exported before (``exported`` is not None) that is the re-export due after a new key.
+    """
+    return document.state == "passed" and document.proven != document.exported
+
+
 def exported(document: ClaimDocument, generation: int) -> ClaimDocument:
     """The customer has this generation. Raises LedgerError unless it is the proven one of a board that passed."""
     if document.state not in ("passed", "exported") or document.proven != generation:
@@ -422,8 +476,8 @@ def of_new_lot(lot: str, now: str) -> LotDocument:
 
 
 def refuse_closed(lot: LotDocument | None) -> None:
-    """Raise LedgerError for a new board of a lot that was closed."""
+    """Raise LedgerError for new labels or boards of a lot that was closed."""
     if lot is not None and lot.closed:
         raise LedgerError(
-            f"lot {lot.lot} was closed at {lot.updated}, so no new board may be made for it; use an open lot"
+            f"lot {lot.lot} was closed at {lot.updated}, so it gets no new label or board; use an open lot"
         )

@@ -11,7 +11,7 @@ without ``hash``; ``prev`` of entry 1 is derived from the ledger id, so that his
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -96,13 +96,15 @@ class History:
         """Read the newest whole entry, None when there is none; raises LedgerError when it is damaged."""
         return self._tail()[0]
 
-    def repair(self) -> Entry | None:
+    def repair(self, check: Callable[[Entry | None], None]) -> Entry | None:
         """Cut off a last line that a crash tore (it was never acknowledged) and return the newest whole entry.
 
-        Raises LedgerError for a whole line that is damaged: that is no crash, and nothing is cut.
+        ``check`` is called before anything is cut, with that entry: it raises when something says that there was a
+        later one. Raises LedgerError for a whole line that is damaged: that is no crash, and nothing is cut.
         """
         entry, end, size = self._tail()
         if size > end:
+            check(entry)
             with disk_errors(self._path, LedgerError):
                 fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
                 try:
@@ -142,7 +144,10 @@ class History:
         with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    yield f"{self._path}:{number}: the last line is torn; the next transaction cuts it off"
+                    yield (
+                        f"{self._path}:{number}: the last line is torn; the next transaction cuts it off, unless the "
+                        "view knows it"
+                    )
                     return
                 entry = self._parse(line)
                 if isinstance(entry, str):

@@ -59,7 +59,7 @@ class Change:
             "time": now,
             "event": self.event,
             "run": self.run,
-            "station": claim.station if claim else "",
+            "station": claim.station if claim and self.run else "",  # people decide in the office
             "operator": self.operator or (claim.operator if claim else ""),
             "reason": self.reason,
         }
@@ -71,9 +71,10 @@ Work = Callable[[Reader], Change | Document]
 
 @dataclass(frozen=True)
 class LotCount:
-    """printed = passed + scrapped + void + open."""
+    """printed = passed + scrapped + void + open, none of them below 0."""
 
     printed: int
+    """At least as many as the ledger knows labels of, whoever printed them."""
     passed: int
     """Passed or exported, and not taken up again since."""
     scrapped: int
@@ -165,7 +166,7 @@ class BaseLedger(ABC):
         return self._changed(work).claim()
 
     def mark_writing(self, dev_eui: Eui64, run: str) -> Claim:
-        """The board is about to be written; what had passed is *reserved* again. Raises ForeignIdentity."""
+        """The board is about to be written: *reserved* until it is read back. Raises ForeignIdentity."""
         return self._step("writing", dev_eui, run, claims.being_written)
 
     def mark_written(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
@@ -177,12 +178,18 @@ class BaseLedger(ABC):
         return self._step("nonce", dev_eui, run, lambda current: claims.with_nonce(current, dev_nonce))
 
     def mark_passed(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The run passed with this generation, the last one read back. Raises LedgerError, ForeignIdentity."""
-        return self._step("passed", dev_eui, run, lambda current: claims.passed(current, generation), always=True)
+        """The run passed with this generation, the last one read back. Raises LedgerError, ForeignIdentity.
+
+        LedgerError also when another run has claimed the board since.
+        """
+        return self._step("passed", dev_eui, run, lambda current: claims.passed(current, generation, run), always=True)
 
     def mark_failed(self, dev_eui: Eui64, run: str) -> Claim:
-        """The run's verdict is FAIL: what had passed is *written* only. Raises LedgerError."""
-        return self._step("failed", dev_eui, run, claims.failed)
+        """The run's verdict is FAIL: what had passed is *written* only. Raises LedgerError.
+
+        Changes nothing when another run has claimed the board since.
+        """
+        return self._step("failed", dev_eui, run, lambda current: claims.failed(current, run))
 
     # Questions
 
@@ -214,6 +221,10 @@ class BaseLedger(ABC):
         """Whether the ledger has ever given this DevEUI away."""
         return self._read().get(dev_eui) is not None
 
+    def has_serial(self, serial: str, lot: str) -> bool:
+        """Whether a board of this lot has this serial."""
+        return any(holder.lot == lot for holder in self._read().holders("serial", serial))
+
     def all_claims(self, lot: str | None = None) -> Iterator[Mapping[str, Any]]:
         """Every identity (of one lot), as :meth:`find` gives it, in no order that means anything."""
         for document in self.documents(lot):
@@ -228,8 +239,9 @@ class BaseLedger(ABC):
         return self._read().lot(name) or claims.of_new_lot(name, "")
 
     def count(self, lot: str, printed: int) -> LotCount:
-        """Count a lot's labels and boards, of ``printed`` labels."""
+        """Count a lot's labels and boards, of ``printed`` labels (more where the ledger knows more)."""
         states = [document.state for document in self.documents(lot)]
+        printed = max(printed, len(states))
         passed = sum(state in ("passed", "exported") for state in states)
         scrapped, void = states.count("scrapped"), states.count("void")
         return LotCount(printed, passed, scrapped, void, printed - passed - scrapped - void)
@@ -237,13 +249,15 @@ class BaseLedger(ABC):
     # Decisions of people, each with a reason and an operator
 
     def rebind(self, dev_eui: Eui64, *, label: str, chip_id: str, reason: str, operator: str, run: str) -> Claim:
-        """Supersede a binding after a repair: this DevEUI now belongs to ``label`` and ``chip_id``.
+        """Supersede a binding after a repair: this DevEUI now belongs to ``label`` and ``chip_id`` ("" keeps the old).
 
         Its keys so far are never written again (the next run adds a generation), the DevNonce stays as floor, the
         state is *reserved*. Raises BoundElsewhere when another identity has the label or chip, LedgerError,
         ForeignIdentity.
         """
         _need(reason, operator, "rebind")
+        claims.check_text("label", label)
+        claims.check_text("chip id", chip_id)
 
         def work(reader: Reader) -> Change:
             current = self._known(reader, dev_eui)
@@ -274,6 +288,7 @@ class BaseLedger(ABC):
         Raises LedgerError for one that a board bears.
         """
         _need(reason, label.operator, "void")
+        claims.check_label(label)
 
         def work(reader: Reader) -> Change | Document:
             current = reader.get(label.dev_eui)
@@ -290,15 +305,27 @@ class BaseLedger(ABC):
 
         return self._changed(work).claim()
 
-    def note_printed(self, lot: str, upto: int, *, reason: str, operator: str) -> LotDocument:
-        """Remember that labels 1 to ``upto`` of a lot were printed; it never goes back. Raises LedgerError."""
+    def note_printed(self, lot: str, upto: int, *, reason: str, operator: str, after: int | None = None) -> LotDocument:
+        """Remember that labels 1 to ``upto`` of a lot were printed; it never goes back.
+
+        When they were before, some are printed again, and the history keeps why; also in a closed lot, whose boards
+        may need a new sticker. ``after``: how many were printed when the caller chose its labels. Raises LedgerError,
+        also when others were printed since.
+        """
+        _need(reason, operator, "label sheet")
+        claims.check_lot(lot)
 
         def work(reader: Reader) -> Change | Document:
             current = reader.lot(lot)
             base = current or claims.of_new_lot(lot, self._now())
-            claims.refuse_closed(base)
+            if after is not None and after != base.printed:
+                raise LedgerError(
+                    f"{base.printed} labels of lot {lot} are printed now, {after} were a moment ago: somebody else "
+                    "prints them too; nothing was printed here, start again"
+                )
             if upto <= base.printed:
-                return base
+                return Change("reprinted", "", base, current, reason, operator)
+            claims.refuse_closed(base)
             return Change("printed", "", base.changed(printed=upto), current, reason, operator)
 
         document = self._change(work)
@@ -308,6 +335,7 @@ class BaseLedger(ABC):
     def close_lot(self, lot: str, *, reason: str, operator: str) -> LotDocument:
         """No new board may be claimed for the lot from now on. Raises LedgerError when it is closed already."""
         _need(reason, operator, "close")
+        claims.check_lot(lot)
 
         def work(reader: Reader) -> Change:
             current = reader.lot(lot)
@@ -321,6 +349,7 @@ class BaseLedger(ABC):
 
     def mark_exported(self, dev_eui: Eui64, generation: int, *, reason: str, operator: str) -> Claim:
         """The customer has this generation, the proven one. Raises LedgerError."""
+        _need(reason, operator, "export")
 
         def work(reader: Reader) -> Change | Document:
             current = self._known(reader, dev_eui)
@@ -331,6 +360,7 @@ class BaseLedger(ABC):
 
     def rewrap(self, dev_eui: Eui64, boxes: Sequence[tuple[int, BoxDocument]], *, reason: str, operator: str) -> Claim:
         """Add boxes (generation, box): the same keys, sealed to another public key. Raises LedgerError."""
+        _need(reason, operator, "rewrap")
 
         def work(reader: Reader) -> Change | Document:
             current = self._known(reader, dev_eui)
@@ -382,3 +412,5 @@ def _refuse_rivals(reader: Reader, kind: str, key: str, dev_eui: str, lot: str) 
 def _need(reason: str, operator: str, act: str) -> None:
     if not reason or not operator:
         raise LedgerError(f"`{act}` needs a reason and the name of the operator; give both")
+    claims.check_text("reason", reason)
+    claims.check_text("operator", operator)

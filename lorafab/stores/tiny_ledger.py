@@ -1,34 +1,35 @@
 """The ledger of one computer, in TinyDB files behind a hash-chained history.
 
 Under ``DATA/ledger/``: ``ledger.json`` (id, schema, written once), ``lock``, ``history.jsonl`` (the truth, see
-:mod:`lorafab.stores.history`), ``claims/`` and ``index/`` (the view, see :mod:`lorafab.stores.view`).
+:mod:`lorafab.stores.history`), ``view/`` (claims, index and lots, see :mod:`lorafab.stores.view`).
 
 A transaction holds the one lock, repairs what a killed run left (a torn last line is cut off, a last entry that is
 not yet in the view is applied again), writes its history entry durably, then the view. fsyncs: 9 for a first claim, 3
-for a rework or a change of state, 5 for a new key. Several processes may use a ledger, several computers may not.
+for a rework or a change of state, 5 for a new key, 7 for two. Nothing that a run does takes longer on a larger ledger.
+Several processes may use a ledger, several computers may not.
 """
 
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lorafab.errors import LedgerError
 from lorafab.interfaces import Clock
 from lorafab.stores.atomic import disk_errors, make_folder, require_space, sync_folder, to_json, write_file
-from lorafab.stores.audit import audit
+from lorafab.stores.audit import audit_records, audit_view
 from lorafab.stores.claims import ClaimDocument
 from lorafab.stores.history import Entry, History
 from lorafab.stores.ledger import BaseLedger, Change, Document, Work
 from lorafab.stores.lock import FileLock, refuse_network
-from lorafab.stores.stamp import utc_text
+from lorafab.stores.records import RecordStore
 from lorafab.stores.view import View
 
-_NEEDED = 4 << 20  # bytes free before a transaction: the largest shards of a big ledger, several times over
+_NEEDED = 4 << 20  # bytes free before a transaction: the files that it writes, a hundred times over
 _LOCK_TIMEOUT_S = 30.0  # a transaction takes milliseconds; on slow flash with a queue of stations, seconds
 
 
@@ -38,8 +39,7 @@ class _About(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     schema_version: Literal["lorafab.ledger/2"] = "lorafab.ledger/2"
-    ledger_id: str
-    created: str
+    ledger_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     driver: Literal["tinydb"] = "tinydb"
 
 
@@ -63,26 +63,37 @@ class TinyLedger(BaseLedger):
         with _lock(folder):
             if (folder / "ledger.json").exists():
                 raise LedgerError(f"{folder} already holds a ledger; use it, or choose another data folder")
-            _lay_out(folder, clock)
+            _lay_out(folder)
         return cls.open(data_dir, clock)
 
     @classmethod
     def open(cls, data_dir: Path, clock: Clock, read_only: bool = False) -> Self:
         """Open the ledger under ``data_dir`` and, unless ``read_only``, repair what a killed run left.
 
-        Read-only needs no lock and no write permission. Raises LedgerError when there is none or it is damaged.
+        Read-only needs no lock and no write permission, and opens a damaged ledger too, whose questions then raise.
+        Raises LedgerError when there is none, or, for writing, when its newest part is damaged.
         """
         folder = data_dir / "ledger"
-        about = _read_about(folder)
+        ledger = cls(folder, _read_about(folder), clock, read_only)
         if not read_only:
             refuse_network(folder, LedgerError)
-        ledger = cls(folder, about, clock, read_only)
-        ledger._history.tail()
-        if not read_only:
             with _lock(folder):
-                ledger._view.clean()
                 ledger._recover()
         return ledger
+
+    @classmethod
+    def rebuild(cls, data_dir: Path, clock: Clock) -> Self:
+        """Make the view (claims, index, lots) anew from the history, all of it or nothing, and open the ledger.
+
+        Raises LedgerError when the history is damaged, or when the view or a record knows of a later entry: then
+        the history is what must be restored.
+        """
+        folder = data_dir / "ledger"
+        ledger = cls(folder, _read_about(folder), clock, read_only=False)
+        with _lock(folder):
+            ledger._refuse_unsound_history(RecordStore(data_dir))
+            ledger._view.replace(entry.document for entry in ledger.entries() if isinstance(entry, Entry))
+        return cls.open(data_dir, clock)
 
     @classmethod
     def open_or_create(cls, data_dir: Path, clock: Clock) -> Self:
@@ -93,7 +104,7 @@ class TinyLedger(BaseLedger):
             with _lock(folder):
                 if not (folder / "ledger.json").exists():
                     refuse_network(folder, LedgerError)
-                    _lay_out(folder, clock)
+                    _lay_out(folder)
         return cls.open(data_dir, clock)
 
     @property
@@ -120,14 +131,14 @@ class TinyLedger(BaseLedger):
         return (document for document in self._view.all() if lot is None or document.lot == lot)
 
     def check(self) -> list[str]:
-        """Check everything (see :func:`lorafab.stores.audit.audit`); an empty list means that the ledger is sound."""
+        """Check everything (see :func:`lorafab.stores.audit.audit_view`); an empty list: the ledger is sound."""
         try:
-            if self._read_only:
-                return list(audit(self._history, self._view))
-            with _lock(self._folder):
-                with suppress(LedgerError):  # the audit says it again, with the place
-                    self._recover()
-                return list(audit(self._history, self._view))
+            with nullcontext() if self._read_only else _lock(self._folder):
+                if not self._read_only:
+                    with suppress(LedgerError):  # the audit says it again, with the place
+                        self._recover()
+                    self._view.clean()
+                return list(audit_view(self.entries(), self._view))
         except LedgerError as problem:
             return [str(problem)]
 
@@ -149,9 +160,10 @@ class TinyLedger(BaseLedger):
             return self._commit(change) if isinstance(change, Change) else change
 
     def _recover(self) -> None:
-        self._last = self._history.repair()
+        self._view.require()
+        self._last = self._history.repair(self._refuse_all_ahead)
         if self._last is None:
-            self._refuse_ahead(next(self._view.all(), None))
+            self._refuse_ahead(next(self._view.all(), None), self._last)
             return
         if self._last.seq == self._applied:
             return
@@ -159,20 +171,39 @@ class TinyLedger(BaseLedger):
         current = self._view.current(wanted)
         if current is None or current.seq < wanted.seq:
             self._view.apply(wanted, current)
-        self._refuse_ahead(current)
+        self._refuse_ahead(current, self._last)
         self._applied = wanted.seq
 
-    def _refuse_ahead(self, document: Document | None) -> None:
+    def _refuse_all_ahead(self, last: Entry | None) -> None:
+        """What looks torn may have been acknowledged and damaged since: then the view has it."""
+        for document in self._view.all():
+            self._refuse_ahead(document, last)
+
+    def _refuse_ahead(self, document: Document | None, last: Entry | None) -> None:
         """A claim newer than the newest entry means that acknowledged entries are gone."""
-        last = self._last.seq if self._last else 0
-        if document is not None and document.seq > last:
+        end = last.seq if last else 0
+        if document is not None and document.seq > end:
             raise LedgerError(
-                f"the history of {self._folder} ends at entry {last}, but {document.name} was changed by "
+                f"the history of {self._folder} ends at entry {end}, but {document.name} was changed by "
                 f"entry {document.seq}: the end of the history is lost; stop, and restore the ledger from the backup"
             )
 
+    def _refuse_unsound_history(self, records: RecordStore) -> None:
+        problems = [entry for entry in self.entries() if isinstance(entry, str)]
+        problems += audit_records(self._history.genesis, self.entries(), records)
+        if problems:
+            raise LedgerError(
+                f"the view cannot be made again from a damaged history ({problems[0]}); restore the history from the "
+                "backup first"
+            )
+        last = self._history.tail()
+        for name in self._view.names():
+            with suppress(LedgerError):  # damaged: that is why it is made again
+                for document in self._view.documents(name):
+                    self._refuse_ahead(document, last)
+
     def _commit(self, change: Change) -> Document:
-        self._refuse_ahead(change.previous)
+        self._refuse_ahead(change.previous, self._last)
         now = self._now()
         new = change.new.changed(seq=self._last.seq + 1 if self._last else 1, updated=now)
         self._last = self._history.append(change.entry(now), new, self._last)
@@ -185,16 +216,15 @@ def _lock(folder: Path) -> FileLock:
     return FileLock(folder / "lock", f"the ledger {folder}", LedgerError, _LOCK_TIMEOUT_S)
 
 
-def _lay_out(folder: Path, clock: Clock) -> None:
+def _lay_out(folder: Path) -> None:
     """Make an empty ledger; ``ledger.json`` comes last, so that a killed attempt is started over."""
     history = folder / "history.jsonl"
     if history.exists() and history.stat().st_size:
         raise LedgerError(f"{folder} has a history but no ledger.json; restore the ledger from the backup")
     View(folder).create()
     write_file(history, b"", LedgerError)
-    about = _About(ledger_id=uuid.uuid4().hex, created=utc_text(clock.now()))
     path = folder / "ledger.json"
-    write_file(path, to_json(about.model_dump(), path, LedgerError) + b"\n", LedgerError)
+    write_file(path, _about_bytes(_About(ledger_id=uuid.uuid4().hex), path), LedgerError)
     with disk_errors(folder, LedgerError):
         sync_folder(folder.parent)
 
@@ -208,8 +238,15 @@ def _read_about(folder: Path) -> _About:
     with disk_errors(path, LedgerError):
         data = path.read_bytes()
     try:
-        return _About.model_validate(orjson.loads(data))
-    except (orjson.JSONDecodeError, ValidationError) as problem:
+        about = _About.model_validate(orjson.loads(data))
+    except (orjson.JSONDecodeError, ValidationError):
+        about = None
+    if about is None or _about_bytes(about, path) != data:
         raise LedgerError(
             f"{path} is damaged or of another version of lorafab; restore it from the backup, or use that version"
-        ) from problem
+        )
+    return about
+
+
+def _about_bytes(about: _About, path: Path) -> bytes:
+    return to_json(about.model_dump(), path, LedgerError) + b"\n"

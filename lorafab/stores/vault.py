@@ -1,40 +1,34 @@
-"""Root keys: drawn from the operating system, sealed to a public key, opened only by who owns the private half.
+"""Root keys: drawn from the operating system, sealed to public keys, opened only by who owns a private half.
 
 HPKE (RFC 9180), base mode, X25519 / HKDF-SHA256 / AES-128-GCM. ``info`` is ``lorafab/1/<slot>/<DevEUI>/<generation>``
-(slot ``appkey`` or ``nwkkey``), so that a box does not open in another place. A box is encapsulated key (32 bytes) and
-ciphertext
-(16 + 16 bytes), 64 bytes, kept as base64. Stations hold the public half only.
+(slot ``appkey`` or ``nwkkey``), so that a box does not open in another place. A box is the encapsulated key (32 bytes)
+and the ciphertext (16 + 16 bytes): 64 bytes, kept as base64. This is the station's side, which has public halves only
+and cannot open what it sealed; the other side is :mod:`lorafab.stores.keyring`.
 """
 
 import base64
-import binascii
 import hashlib
 import os
 import secrets
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from lorafab.domain.identity import Eui64, KeySlot
 from lorafab.domain.secret import KEY_SIZE, Secret
 from lorafab.errors import VaultError
 from lorafab.interfaces import SealedBox, SealedKey
-from lorafab.stores.atomic import disk_errors, make_folder, to_json, write_file
-from lorafab.stores.lock import FileLock
+from lorafab.stores.atomic import disk_errors, require_space, to_json, write_file
 
-_SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
+SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
+"""RFC 9180, 7.1: KEM 0x0020, KDF 0x0001, AEAD 0x0001."""
+PublicKey = X25519PublicKey
+"""A public half, loaded."""
+
+_NEEDED = 1 << 20  # bytes free on the mirror's disk: the boxes of many boards, so that it is told before the last one
 _DRAWS = 8  # a sound source gives a key to refuse once in 2^119 draws
 
 # Keys that firmware ships with: LoRaMac-node src/peripherals/soft-se/se-identity.h (APP_KEY, NWK_KEY; it is the
@@ -61,16 +55,20 @@ class Vault:
     ``escrow`` is a second public key, whose private half lies offline: every key is sealed to both.
     ``mirror`` is a folder, best on a second disk, that gets a copy of every sealed box before the key is handed out.
     It must exist: a mirror that is created by itself is on the wrong disk when the right one is not mounted.
-    Raises VaultError for a missing file or folder and for any other kind of key.
+    Raises VaultError for a missing file or folder, for any other kind of key, and for a mirror that is nearly full.
     """
 
     def __init__(self, public_key: Path, mirror: Path | None = None, escrow: Path | None = None) -> None:
-        self._public = tuple(_load_public(path) for path in (public_key, escrow) if path is not None)
+        self._public = tuple(load_public(path) for path in (public_key, escrow) if path is not None)
         if len({key_id(public) for public in self._public}) < len(self._public):
             raise VaultError(f"{escrow} is the same key as {public_key}; name the escrow's own public key")
         self._mirror = mirror
-        if mirror is not None and not mirror.is_dir():
-            raise VaultError(f"the vault's mirror {mirror} is no folder; mount the disk, or correct the station file")
+        if mirror is not None:
+            if not mirror.is_dir():
+                raise VaultError(
+                    f"the vault's mirror {mirror} is no folder; mount the disk, or correct the station file"
+                )
+            require_space(mirror, _NEEDED, VaultError)
 
     def new_key(self, dev_eui: Eui64, generation: int, slot: KeySlot) -> tuple[Secret, SealedKey]:
         """Draw a key and seal it to (DevEUI, generation 1..255, slot); mirrored durably when this returns (2 fsyncs).
@@ -79,6 +77,8 @@ class Vault:
         """
         if not 1 <= generation <= 255:
             raise VaultError(f"{generation} is no key generation (1 to 255); this is a fault of the run")
+        if self._mirror is not None:
+            require_space(self._mirror, _NEEDED, VaultError)
         key = _draw()
         sealed = SealedKey(slot, key.kcv(), tuple(seal(key, to, dev_eui, generation, slot) for to in self._public))
         if self._mirror is not None:
@@ -89,7 +89,7 @@ class Vault:
 def seal(key: Secret, public: X25519PublicKey, dev_eui: Eui64, generation: int, slot: KeySlot) -> SealedBox:
     """Encrypt a key to one public key, bound to its place. Raises VaultError."""
     try:
-        box = _SUITE.encrypt(key.reveal(), public, info=_info(dev_eui, generation, slot))
+        box = SUITE.encrypt(key.reveal(), public, info=box_info(dev_eui, generation, slot))
     except ValueError:
         raise VaultError("the vault's public key cannot seal (weak point); make a new pair") from None
     return SealedBox(key_id(public), base64.b64encode(box).decode())
@@ -109,7 +109,8 @@ def _copy(mirror: Path, dev_eui: Eui64, generation: int, sealed: SealedKey) -> N
     write_file(path, to_json(document, path, VaultError) + b"\n", VaultError)
 
 
-def _info(dev_eui: Eui64, generation: int, slot: KeySlot) -> bytes:
+def box_info(dev_eui: Eui64, generation: int, slot: KeySlot) -> bytes:
+    """HPKE's ``info``: the place that a box is bound to."""
     return f"lorafab/1/{slot}/{dev_eui}/{generation}".encode()
 
 
@@ -118,97 +119,9 @@ def key_id(public: X25519PublicKey) -> str:
     return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
 
 
-def open_box(private_key: X25519PrivateKey, dev_eui: Eui64, generation: int, slot: KeySlot, box: str) -> Secret:
-    """Open a sealed box, base64, for the owner of the private key.
-
-    Raises VaultError when it was made for another public key, DevEUI, generation or slot, or was changed.
-    """
-    try:
-        info = _info(dev_eui, generation, slot)
-        return Secret(_SUITE.decrypt(base64.b64decode(box, validate=True), private_key, info=info))
-    except (InvalidTag, binascii.Error, ValueError):
-        raise VaultError(
-            f"the sealed {slot} of DevEUI {dev_eui}, generation {generation}, does not open: it was sealed to another "
-            f"public key than {key_id(private_key.public_key())}, for another place, or was changed; "
-            "look for the right private key, or for the box in the mirror"
-        ) from None
-
-
-# Pairs
-
-
-def create_pair(private_path: Path, public_path: Path, passphrase: bytes | None) -> str:
-    """Make a new pair as PEM files (PKCS #8, mode 0600, and SubjectPublicKeyInfo) and return its key id.
-
-    An existing file is never replaced: boxes may be sealed to it. ``passphrase`` None leaves the private half
-    readable for whoever has the file. Raises VaultError.
-    """
-    for path in (private_path, public_path):
-        if path.exists():
-            raise VaultError(f"{path} exists, and keys may be sealed to it; choose another name, or keep it")
-    if passphrase == b"":
-        raise VaultError("an empty passphrase protects nothing; give one, or none at all")
-    private = X25519PrivateKey.generate()
-    encryption = BestAvailableEncryption(passphrase) if passphrase is not None else NoEncryption()
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    make_folder(public_path.parent, VaultError)  # first, or a bad name would leave half a pair
-    write_file(private_path, pem, VaultError, mode=0o600)
-    _write_public(public_path, private)
-    return key_id(private.public_key())
-
-
-def _write_public(path: Path, private: X25519PrivateKey) -> None:
-    write_file(path, private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), VaultError)
-
-
-def demo_paths(data_dir: Path) -> tuple[Path, Path]:
-    """Private and public half of the demo vault under ``data_dir``."""
-    folder = data_dir / "vault"
-    return folder / "demo-private.pem", folder / "vault.pub"
-
-
-def ensure_demo(data_dir: Path) -> Path:
-    """Make the demo pair on first use (private half beside it, no passphrase) and return the public half's path.
-
-    A pair that exists is kept, also when several processes start at once. Raises VaultError.
-    """
-    private_path, public_path = demo_paths(data_dir)
-    make_folder(private_path.parent, VaultError)
-    with FileLock(private_path.parent / "lock", f"the vault {private_path.parent}", VaultError):
-        if not private_path.exists():
-            if public_path.exists():
-                raise VaultError(
-                    f"{public_path} is there without {private_path.name}; keys may be sealed to it: restore the "
-                    "private half, or move the data folder away and start a new one"
-                )
-            create_pair(private_path, public_path, None)
-        elif not public_path.exists():  # killed between the two files
-            _write_public(public_path, load_private(private_path, None))
-        elif key_id(load_private(private_path, None).public_key()) != key_id(_load_public(public_path)):
-            raise VaultError(
-                f"{public_path} is not the other half of {private_path.name}: what is sealed to it could not be "
-                "opened; restore the pair, or move the data folder away and start a new one"
-            )
-    return public_path
-
-
-def load_private(path: Path, passphrase: bytes | None) -> X25519PrivateKey:
-    """Load the private half. Raises VaultError: missing, wrong or no passphrase, another kind of key."""
-    pem = _read_pem(path)
-    try:
-        key = load_pem_private_key(pem, passphrase)
-    except TypeError:
-        wanted = "a passphrase and none was given" if passphrase is None else "no passphrase but one was given"
-        raise VaultError(f"{path} needs {wanted}; start again with the right one") from None
-    except ValueError:
-        raise VaultError(f"{path} cannot be opened: no private key in PEM, or a wrong passphrase") from None
-    if not isinstance(key, X25519PrivateKey):
-        raise VaultError(f"{path} holds a {type(key).__name__}, but the vault wants X25519; name the vault's file")
-    return key
-
-
-def _load_public(path: Path) -> X25519PublicKey:
-    pem = _read_pem(path)
+def load_public(path: Path) -> X25519PublicKey:
+    """Load a public half (PEM). Raises VaultError: missing, a private key, another kind of key."""
+    pem = read_pem(path)
     if b"PRIVATE KEY" in pem:
         raise VaultError(f"{path} holds a private key, and a station may only hold the public half; replace the file")
     try:
@@ -220,7 +133,8 @@ def _load_public(path: Path) -> X25519PublicKey:
     return key
 
 
-def _read_pem(path: Path) -> bytes:
+def read_pem(path: Path) -> bytes:
+    """Read a key file. Raises VaultError."""
     if not os.path.exists(path):
         raise VaultError(
             f"the vault's key file {path} is missing; make one with `lorafab vault init`, or correct the path"

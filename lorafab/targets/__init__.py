@@ -4,6 +4,6 @@
 is virtual: the same target serves a real board on a real probe.
 """
 
-from lorafab.targets.mcus import MCUS, Area, McuFacts
+from lorafab.targets.mcus import MCUS, Area, FactoryEui, McuFacts
 
-__all__ = ["MCUS", "Area", "McuFacts"]
+__all__ = ["MCUS", "Area", "FactoryEui", "McuFacts"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lorafab.domain.identity import Eui64
 from lorafab.domain.memory_map import Span
 
 
@@ -34,6 +35,21 @@ class Area:
 
 
 @dataclass(frozen=True)
+class FactoryEui:
+    """An EUI-64 that the maker put into the chip: addresses of its two words of 32 bits."""
+
+    number: int
+    """Its lower half; all ones in a chip that was given none."""
+    maker: int
+    """Its upper half, which begins with the maker's OUI."""
+
+    def read(self, read_word: Callable[[int], int]) -> Eui64 | None:
+        """Get it, None for a chip that was given none; ``read_word`` reads 32 bits at an address."""
+        number = read_word(self.number)
+        return None if number == 0xFFFF_FFFF else Eui64(read_word(self.maker) << 32 | number)
+
+
+@dataclass(frozen=True)
 class McuFacts:
     """One microcontroller. Addresses and sizes in bytes; register values as 32-bit words."""
 
@@ -53,6 +69,8 @@ class McuFacts:
     """Where the factory's unique id lies, in the order in which its parts are read."""
     eeprom: Area | None = None
     """Data EEPROM, written by words without erasing first."""
+    factory_eui: FactoryEui | None = None
+    """None for a chip whose maker gave it no EUI-64."""
 
     @property
     def areas(self) -> tuple[Area, ...]:
@@ -92,6 +110,10 @@ STM32WLE5JC = McuFacts(
     flash_size_unit=_KIB,
     # stm32wle5xx.h: UID_BASE 0x1FFF7590, 96 bit.
     uid=(Span(0x1FFF7590, 12),),
+    # stm32wle5xx.h: UID64_BASE 0x1FFF7580; RM0461, device electronic signature: unique device number, then device id
+    # (bits 7:0) and ST's company id 0080E1 (31:8). Order of the bytes, and that an erased number is none:
+    # STM32CubeWL, GetUniqueId.
+    factory_eui=FactoryEui(number=0x1FFF7580, maker=0x1FFF7584),
 )
 
 STM32L072XZ = McuFacts(
@@ -140,7 +162,7 @@ NRF52840 = McuFacts(
     # nRF52840 PS, FICR: CODEPAGESIZE in bytes times CODESIZE in pages.
     flash_size_registers=(Register(0x10000010), Register(0x10000014)),
     flash_size_unit=1,
-    # nRF52840 PS, FICR: DEVICEID[0] and [1], 64 bit.
+    # nRF52840 PS, FICR: DEVICEID[0] and [1], 64 bit. Neither this nor DEVICEADDR is an EUI-64: both are random numbers.
     uid=(Span(0x10000060, 8),),
 )
 

@@ -6,17 +6,20 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorafab.config.load import (
     LineConfig,
     load_lot,
+    load_lots,
     load_station,
     lot_names,
     product_names,
     resolve_port,
     station_names,
 )
-from lorafab.config.models import station_schema
+from lorafab.config.models import Serials, station_schema
 from lorafab.domain.identity import Eui64
 from lorafab.domain.label import parse_label
 from lorafab.domain.measurement import Spec
@@ -28,6 +31,8 @@ SIM = "stations/sim.yaml"
 A = "stations/A.yaml"
 LOT = "stations/lots/demo.yaml"
 PRODUCT = "firmware/endnode-wle5/product.yaml"
+CHIPS = ('source: label\n  first: "024C464200000001"', 'source: chip\n  prefix: "0080E115"')
+"""In the demo lot: DevEUIs of labels, and DevEUIs of chips in their place."""
 
 
 @pytest.fixture
@@ -50,6 +55,17 @@ def refusal(root: Path, name: str = "sim", lot: str | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         load_station(root, name, lot)
     return str(caught.value)
+
+
+def another_lot(root: Path, name: str, *changes: str, prefix: str = "LF") -> str:
+    """The demo lot under another name: ``changes`` are old and new texts in turn."""
+    file = f"stations/lots/{name}.yaml"
+    shutil.copy(root / LOT, root / file)
+    for old, new in [("lot: demo", f"lot: {name}"), ("prefix: LF", f"prefix: {prefix}")]:
+        spoil(root, file, old, new)
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        spoil(root, file, old, new)
+    return file
 
 
 def reads_like(said: str, wanted: str) -> bool:
@@ -114,8 +130,7 @@ def _specs(line: LineConfig) -> list[Spec]:
 
 def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
     """`--lot` wins over the station file."""
-    shutil.copy(root / LOT, root / "stations/lots/other.yaml")
-    spoil(root, "stations/lots/other.yaml", "lot: demo", "lot: other")
+    another_lot(root, "other", '"024C464200000001"', '"024C464200010001"', prefix="LO")
     assert load_station(root, "sim", "other").lot.lot == "other"
     assert refusal(root, lot="none") == "there is no lot none; known lots: demo, other"
 
@@ -144,7 +159,32 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
             "driver: serial-relay",
             "unknown driver 'serial-relay'; known drivers: manual, virtual",
         ),
-        (SIM, "driver: tinydb", "driver: postgresql", "stations/sim.yaml:11:14: store.driver: it should be 'tinydb'"),
+        (SIM, "driver: tinydb", "driver: sqlite", "store has an unknown driver 'sqlite'; known drivers: tinydb, postg"),
+        (SIM, "{driver: tinydb}", "tinydb", "stations/sim.yaml:11:1: store: it should be a valid dictionary"),
+        (
+            SIM,
+            "{driver: tinydb}",
+            '{driver: postgresql, dsn: "postgresql://lorafab:hunter2@db/line"}',
+            "unknown key 'dsn' in store; known keys: driver, dsn_env",
+        ),
+        (
+            SIM,
+            "{driver: tinydb}",
+            '{driver: postgresql, dsn_env: "postgresql://lorafab:hunter2@db/line"}',
+            "store.dsn_env: it should match pattern",
+        ),
+        (
+            SIM,
+            "{driver: camera}",
+            "{driver: folder}",
+            "stations/sim.yaml:10:1: key 'folder' is missing in scanner; add it",
+        ),
+        (
+            SIM,
+            "{driver: camera}",
+            "{driver: folder, folder: in, timeout_s: 0}",
+            "scanner.timeout_s: it should be greater than 0",
+        ),
         (SIM, "lot: demo", "", "stations/sim.yaml:3:1: key 'lot' is missing; add it"),
         (SIM, "115200", '"115200"', "link.baud: it should be a valid integer"),
         (SIM, "115200", "yes", "link.baud: it should be a valid integer"),
@@ -174,11 +214,44 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
         (LOT, '"00005EEF10000001"', "70B3D57ED0001F0", "join_eui: an EUI-64 is written as 16 hex digits"),
         (LOT, '"00005EEF10000001"', '"0000000000000000"', "join_eui: this EUI is reserved (all bits equal)"),
         (LOT, '"024C464200000001"', '"FFFFFFFFFFFFFFF0"', "5000 DevEUIs from FFFFFFFFFFFFFFF0 on run beyond"),
-        (LOT, "digits: 8", "digits: 3", "5000 boards need more than 3 digits of serial"),
+        (LOT, "digits: 8", "digits: 3", "5000 boards from number 1 on need more than 3 digits of serial"),
         (LOT, "digits: 8", "digits: 15", "serials would have 17 characters, the identity block holds 16"),
         (LOT, "region: EU868", "region: EU869", "region 'EU869' is unknown; known regions: AS923, AU915, *"),
-        (LOT, 'lorawan: "1.0.4"', "lorawan: 1.0", "lorawan: it should be '1.0.2', '1.0.3' or '1.0.4'"),
+        (LOT, 'lorawan: "1.0.4"', "lorawan: 1.0", "lorawan: it should be '1.0.2', '1.0.3', '1.0.4' or '1.1'"),
         (LOT, "quantity: 5000", "quantity: 0", "dev_eui.quantity: it should be greater than or equal to 1"),
+        (LOT, "digits: 8", "digits: 8, first: 99995001", "5000 boards from number 99995001 on need more than 8 digits"),
+        (LOT, "digits: 8", "digits: 8, first: -1", "serial.first: it should be greater than or equal to 0"),
+        (
+            LOT,
+            "source: label",
+            "source: counter",
+            "dev_eui has an unknown source 'counter'; known sources: label, range, chip, secure-element",
+        ),
+        (
+            LOT,
+            "  source: label\n",
+            "",
+            "stations/lots/demo.yaml:7:1: key 'source' is missing in dev_eui; known sources: label, range, chip, sec",
+        ),
+        (LOT, "source: label", "source: chip", "unknown key 'first' in dev_eui; known keys: prefix, quantity, source"),
+        (LOT, "first:", "frist:", "unknown key 'frist' in dev_eui; known keys: first, quantity, source"),
+        (
+            LOT,
+            CHIPS[0],
+            CHIPS[1].replace('"0080E115"', '"0080E"'),
+            "dev_eui.prefix: the beginning of the chips' EUI-64",
+        ),
+        (LOT, CHIPS[0], CHIPS[1].replace('"0080E115"', "801151"), "dev_eui.prefix: the beginning of the chips' EUI-64"),
+        (LOT, "profile:", "symbology: aztec\nprofile:", "symbology: it should be 'qr' or 'datamatrix'"),
+        (LOT, "profile:", "label_pattern: '(?P<serial>[0-9'\nprofile:", "label_pattern: *no regular expression"),
+        (LOT, "profile:", "label_pattern: '(?P<sn>[0-9]{8})'\nprofile:", "label_pattern: *names a group 'sn'"),
+        (LOT, "profile:", "label_pattern: '(?P<dev_eui>([0-9A-F]+)+)'\nprofile:", "label_pattern: *too many ways"),
+        (
+            LOT,
+            "profile:",
+            "label_pattern: '(?P<serial>[0-9]{8})'\nprofile:",
+            "label_pattern has no group dev_eui, but dev_eui.source is label: the label must name the DevEUI; add",
+        ),
         (PRODUCT, "size: 0x3E000", "size: 0x3F000", "memory: code 0x08000000..0x0803efff overlaps identity 0x0803e800"),
         (
             PRODUCT,
@@ -325,14 +398,198 @@ def test_a_lot_knows_its_labels(root: Path) -> None:
     """Each label of the lot is a valid label of its own, and nothing outside is of the lot."""
     lot = load_lot(root, "demo")
     texts = [lot.label_text(index) for index in (0, 1, 4999)]
-    assert [lot.index_of(parse_label(text).dev_eui) for text in texts] == [0, 1, 4999]
-    assert [parse_label(text).serial for text in texts] == ["LF00000001", "LF00000002", "LF00005000"]
-    first = lot.dev_eui.first.value
+    labels = [parse_label(text) for text in texts]
+    assert [label.dev_eui and lot.index_of(label.dev_eui) for label in labels] == [0, 1, 4999]
+    assert [label.serial for label in labels] == ["LF00000001", "LF00000002", "LF00005000"]
+    assert [lot.index_of_serial(label.serial or "") for label in labels] == [0, 1, 4999]
+    first = 0x024C464200000001
+    assert (lot.quantity, lot.dev_eui_of(0), lot.dev_eui_of(4999)) == (5000, Eui64(first), Eui64(first + 4999))
     assert lot.index_of(Eui64(first - 1)) is None
     assert lot.index_of(Eui64(first + 5000)) is None
+    assert [lot.index_of_serial(text) for text in ("LF00000000", "LF00005001", "LF1", "", "00000001")] == [None] * 5
     for index in (-1, 5000):
-        with pytest.raises(IndexError, match="labels 0 to 4999"):
-            lot.label_text(index)
+        for ask in (lot.label_text, lot.dev_eui_of, lot.serial_of):
+            with pytest.raises(IndexError, match="labels 0 to 4999"):
+                ask(index)
+
+
+@given(
+    prefix=st.from_regex(r"[0-9A-Z-]{0,8}", fullmatch=True),
+    digits=st.integers(1, 8),
+    first=st.integers(0, 10**8),
+    index=st.integers(0, 10**6),
+)
+def test_a_serial_and_its_number_follow_from_each_other(prefix: str, digits: int, first: int, index: int) -> None:
+    """For every form that a lot file may ask for; what has more digits than the form is of no lot."""
+    serials = Serials(prefix=prefix, digits=digits, first=first)
+    text = serials.text(index)
+    fits = len(str(first + index)) <= digits
+    assert serials.index(text) == (index if fits else None)
+    assert serials.index(text + "0") is None
+    assert serials.index("٣" * len(text)) is None
+
+
+def test_a_lot_of_chips_prints_serials(root: Path) -> None:
+    """Nobody knows the DevEUI of a board that was not made yet; the prefix is hex digits in either case."""
+    spoil(root, LOT, CHIPS[0], CHIPS[1].replace("0080E115", "0080e1151"))
+    lot = load_lot(root, "demo")
+    assert lot.label_text(0) == lot.serial_of(0) == "LF00000001"
+    assert (lot.dev_eui_of(0), lot.quantity) == (None, 5000)
+    assert lot.index_of(Eui64(0x0080E11510000000)) is None
+    assert lot.dev_eui.values == range(0x0080E11510000000, 0x0080E11520000000)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "digits", "taken"), [("F", 15, False), ("", 16, False), ("G", 15, True), ("F", 14, True)]
+)
+def test_a_serial_that_reads_as_a_dev_eui_is_refused(root: Path, prefix: str, digits: int, taken: bool) -> None:
+    """16 hex digits alone on a label have another meaning; beside a DevEUI they may stand."""
+    spoil(root, LOT, "{prefix: LF, digits: 8}", f'{{prefix: "{prefix}", digits: {digits}}}')
+    load_lot(root, "demo")
+    spoil(root, LOT, "source: label", "source: range")
+    if taken:
+        load_lot(root, "demo")
+    else:
+        assert f"a serial like {prefix}{1:0{digits}} alone on a label reads as a DevEUI; give it" in refusal(root)
+
+
+# --- lots among each other ---
+
+
+@pytest.mark.parametrize(
+    ("first", "quantity", "overlaps"),
+    [
+        (0x024C464200000001 - 10, 10, False),
+        (0x024C464200000001 - 10, 11, True),
+        (0x024C464200000001 + 7, 1, True),
+        (0x024C464200000001 + 4999, 1, True),
+        (0x024C464200000001 + 5000, 1, False),
+        (0x024C464200000001 - 10, 10000, True),
+    ],
+)
+def test_a_dev_eui_is_of_one_lot(root: Path, first: int, quantity: int, overlaps: bool) -> None:
+    """Two lots with a DevEUI in common would be two boards with one name: both files and lines are named."""
+    changes = ('"024C464200000001"', f'"{first:016X}"', "quantity: 5000", f"quantity: {quantity}")
+    another_lot(root, "other", *changes, prefix="LO")
+    if not overlaps:
+        assert [lot.lot for lot in load_lots(root)] == ["demo", "other"]
+        assert load_lot(root, "other").quantity == load_station(root, "sim", "other").lot.quantity == quantity
+        return
+    said = refusal(root)
+    assert said == (
+        "stations/lots/demo.yaml:7:1: dev_eui: 024C464200000001 to 024C464200001388 of lot demo overlap "
+        f"{first:016X} to {first + quantity - 1:016X} of lot other (stations/lots/other.yaml:7:1), wanted each DevEUI "
+        "in one lot; change one of the two"
+    )
+    for load in (lambda: load_lot(root, "demo"), lambda: load_lots(root)):
+        with pytest.raises(ConfigError) as caught:
+            load()
+        assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("other", "overlaps"),
+    [
+        ("{prefix: LF, digits: 8}", True),
+        ("{prefix: LF, digits: 8, first: 5000}", True),
+        ("{prefix: LF, digits: 8, first: 5001}", False),
+        ("{prefix: LF, digits: 9}", False),
+        ("{prefix: LG, digits: 8}", False),
+        ("{prefix: LF0, digits: 7, first: 4000}", True),
+        ("{prefix: LF1, digits: 7, first: 4000}", False),
+    ],
+)
+def test_a_serial_is_of_one_lot_of_its_product(root: Path, other: str, overlaps: bool) -> None:
+    """Also where prefix and digits are divided differently."""
+    file = another_lot(root, "other", '"024C464200000001"', '"024C464200010001"')
+    spoil(root, file, "{prefix: LF, digits: 8}", other)
+    if not overlaps:
+        assert len(load_lots(root)) == 2
+        return
+    said = refusal(root)
+    assert said.startswith("stations/lots/demo.yaml:10:1: serial: LF00000001 to LF00005000 of lot demo overlap LF0000")
+    assert said.endswith(
+        "of lot other (stations/lots/other.yaml:10:1), wanted each serial in one lot; change prefix or first of one of "
+        "the two"
+    )
+    spoil(root, file, "product: endnode-wle5", "product: other")
+    assert len(load_lots(root)) == 2, "serials of another product are other serials"
+    for lot in (LOT, file):
+        spoil(root, lot, "source: label", "source: range")
+    assert " overlap " in refusal(root), "unless the label is the serial alone"
+
+
+def test_numbers_that_chips_may_have_are_given_to_no_label(root: Path) -> None:
+    """But two lots of one family of chips are told apart by the chips themselves."""
+    file = another_lot(root, "other", *CHIPS, prefix="LC")
+    another_lot(root, "third", *CHIPS, prefix="LT")
+    assert len(load_lots(root)) == 3
+    spoil(root, file, '"0080E115"', '"024C46"')
+    assert (
+        "024C464200000001 to 024C464200001388 of lot demo overlap 024C460000000000 to 024C46FFFFFFFFFF of lot other"
+    ) in refusal(root)
+
+
+def test_only_the_lots_that_overlap_are_stopped(root: Path) -> None:
+    """A third one goes on; the list of all lots does not."""
+    for name in ("a", "b"):
+        another_lot(root, name, '"024C464200000001"', '"024C464200010001"', prefix=f"L{name.upper()}")
+    assert load_station(root, "sim").lot.lot == "demo"
+    with pytest.raises(ConfigError, match=r"stations/lots/a\.yaml:7:1: .* of lot b \(stations/lots/b\.yaml:7:1\)"):
+        load_lots(root)
+
+
+def test_a_lot_file_that_cannot_be_read_stops_all_of_them(root: Path) -> None:
+    """Its numbers might be this lot's: the sentence names that file."""
+    file = another_lot(root, "other", "quantity: 5000", "quantity: many")
+    assert refusal(root) == f"{file}:9:3: dev_eui.quantity: it should be a valid integer"
+
+
+def test_a_secure_element_is_a_later_store(root: Path) -> None:
+    """The lot's file is right; no product can keep an identity there yet."""
+    spoil(root, LOT, CHIPS[0], CHIPS[1].replace("source: chip", "source: secure-element"))
+    assert load_lot(root, "demo").dev_eui.source == "secure-element"
+    assert refusal(root) == (
+        "stations/sim.yaml:5:1: lot demo takes its DevEUIs from a secure element (stations/lots/demo.yaml:7:3), but "
+        "endnode-wle5 keeps its identity in the flash: a later store, so give the lot another dev_eui.source"
+    )
+
+
+# --- stores, vaults, scanners ---
+
+
+@pytest.mark.parametrize(
+    ("store", "variable"),
+    [("{driver: postgresql}", "LORAFAB_DSN"), ("{driver: postgresql, dsn_env: LINE_2}", "LINE_2")],
+)
+def test_the_connection_string_stays_in_the_environment(root: Path, store: str, variable: str) -> None:
+    """A station file names the variable; a password in it is refused without being shown (see above)."""
+    spoil(root, A, "{driver: tinydb}", store)
+    found = load_station(root, "A").station.store
+    assert found.driver == "postgresql"
+    assert found.dsn_env == variable
+
+
+def test_an_escrow_key_is_a_file_like_the_public_key(root: Path) -> None:
+    """Missing ones are told together; the mirror's disk may be mounted later."""
+    mirror = "mirror: /mnt/second-disk/lorafab"
+    spoil(root, A, "public_key: stations/vault.pub", f"public_key: gone.pub, escrow_key: stations/escrow.pub, {mirror}")
+    lines = refusal(root, "A").splitlines()
+    assert lines[0] == "stations/A.yaml has 2 mistakes; correct them and start again:"
+    assert "gone.pub does not exist; make it with `lorafab vault init` or name another" in lines[1]
+    assert "stations/escrow.pub does not exist; make it with `lorafab vault init` or name another" in lines[2]
+    for name in ("gone.pub", "stations/escrow.pub"):
+        (root / name).write_text("made by lorafab vault init")
+    vault = load_station(root, "A").station.vault
+    assert (vault.escrow_key, vault.mirror) == ("stations/escrow.pub", "/mnt/second-disk/lorafab")
+
+
+def test_a_folder_of_pictures_is_a_scanner(root: Path) -> None:
+    """With a time after which nobody waits any more."""
+    spoil(root, A, "{driver: prompt, timeout_s: 300}", "{driver: folder, folder: pictures}")
+    scanner = load_station(root, "A").station.scanner
+    assert scanner.driver == "folder"
+    assert (scanner.folder, scanner.timeout_s) == ("pictures", 60.0)
 
 
 def test_the_shipped_schema_is_the_models() -> None:

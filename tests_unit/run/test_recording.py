@@ -54,7 +54,7 @@ def far(run: Run, to: str) -> Run:
 
 def _write(run: Run) -> None:
     station = run.station
-    write_board(run.programmer, station.memory, run.image.segments, run.assignment)
+    write_board(run.programmer, station.memory, run.image.segments, run.assignment, run.about_to_write)
 
 
 def _pass_steps(run: Run) -> None:
@@ -175,11 +175,12 @@ def test_neither_record_nor_journal_holds_the_key(station: Station, tmp_path: Pa
 def test_an_owner_token_is_not_kept(tmp_path: Path) -> None:
     """It is a claim secret of the label; the redacted text is what records have."""
     lot = fake_station(tmp_path / "a").lot
-    body = f"LW:D0:{lot.join_eui}:{lot.dev_eui.first}:{lot.profile}:OSECRETTOKEN:SLF00000001"
+    dev_eui = lot.dev_eui_of(0)
+    body = f"LW:D0:{lot.join_eui}:{dev_eui}:{lot.profile}:OSECRETTOKEN:SLF00000001"
     station = fake_station(tmp_path / "b", options=Options(label=f"{body}:C{checksum(body)}", operator="Eve"))
     run = far(new_run(station), "chip")
     record = make_record(run, END)
-    assert record.dev_eui == str(lot.dev_eui.first)
+    assert record.dev_eui == str(dev_eui)
     assert "SECRETTOKEN" not in record.model_dump_json()
     assert ":O***:" in str(record.label)
     run.leave()
@@ -243,7 +244,7 @@ def test_a_run_killed_anywhere_becomes_an_interrupted_record(station: Station, p
     assert (record.run, record.verdict, record.code) == ("run-1", "INTERRUPTED", "KILLED")
     assert (record.station, record.operator, record.lot, record.product) == ("sim", "Eve", "demo", "endnode-wle5")
     assert record.start == utc_text(run.started)
-    last = {"flashed": "assigned"}.get(place, place)
+    last = {"flashed": "writing"}.get(place, place)
     assert f"after it had noted {last!r}; run this board again" in record.cause
     assert RecordStore(station.data).get("run-1") == record
     assert recovered(station) == []

@@ -9,8 +9,9 @@ from lorafab.domain.identity import Eui64
 from lorafab.interfaces import ClaimRequest
 from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
 from lorafab.steps.shell import Shell
+from lorafab.stores.keyring import ensure_demo
 from lorafab.stores.tiny_ledger import TinyLedger
-from lorafab.stores.vault import Vault, ensure_demo
+from lorafab.stores.vault import Vault
 from tests_unit.fakes import MEMORY, FakeBoard, FakeClock, FakeLink, FakeProgrammer
 
 

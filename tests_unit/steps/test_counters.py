@@ -8,7 +8,7 @@ from lorafab.domain.memory_map import Segment
 from lorafab.domain.nvm import endnode
 from lorafab.errors import NvmDamaged, ShellError
 from lorafab.interfaces import ClaimRequest
-from lorafab.steps.counters import CounterCheck, check_counters, read_counters
+from lorafab.steps.counters import MAX_RAISE, CounterCheck, check_counters, read_counters
 from lorafab.steps.identity import Assignment
 from lorafab.steps.shell import Shell
 from lorafab.stores.tiny_ledger import TinyLedger
@@ -85,6 +85,67 @@ def test_a_board_behind_the_ledger_is_set_aside(
         check()
     assert board.counters() == endnode.FRESH
     assert kept(ledger, ask) == 3
+
+
+def repaired(board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest]) -> None:
+    """The chip was replaced by a new one, which has never counted."""
+    board.erase(MEMORY.nvm)
+    board.chip_id = "4C4656420A0B0C0D0E0F1011"
+    claim = ask()
+    ledger.rebind(
+        claim.dev_eui, label=claim.label, chip_id=board.chip_id, reason="chip replaced", operator="Eve", run="bench"
+    )
+
+
+def test_a_replaced_chip_goes_on_where_the_old_one_stopped(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """It is brought up to the old chip's DevNonce and spends the next: none of the old ones is ever sent again."""
+    for _ in range(3):
+        check()
+    repaired(board, ledger, ask)
+    assert check() == CounterCheck(dev_nonce=4, gained=1)
+    assert board.counters().dev_nonce == 4
+    assert kept(ledger, ask) == 4
+
+
+def test_a_replaced_chip_that_was_cut_short_goes_on(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """What it had stored counts, and it is brought up by the rest."""
+    for _ in range(3):
+        check()
+    repaired(board, ledger, ask)
+    store(board, 2)
+    assert check() == CounterCheck(dev_nonce=4, gained=1)
+
+
+def test_a_replaced_chip_that_has_passed_is_a_board_like_others(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """From then on a DevNonce behind the ledger's is damage."""
+    check()
+    repaired(board, ledger, ask)
+    check()
+    ledger.mark_written(ask().dev_eui, 2, "run-2")
+    ledger.mark_passed(ask().dev_eui, 2, "run-2")
+    written = ledger.sealed_keys(ask().dev_eui)
+    assert len(written) == 2
+    board.erase(MEMORY.nvm)
+    with pytest.raises(NvmDamaged, match="DevNonce is 0, the ledger has seen 2"):
+        check()
+
+
+def test_a_replaced_chip_is_not_brought_up_for_ever(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """Nothing is stored, and the sentence says what becomes of the identity."""
+    check()
+    ledger.note_nonce(ask().dev_eui, MAX_RAISE + 1, "run-1")
+    repaired(board, ledger, ask)
+    with pytest.raises(NvmDamaged, match=r"had reached 1001, and the shell brings it up by 1000 at most; quarantine"):
+        check()
+    assert board.counters() == endnode.FRESH
 
 
 def test_firmware_that_reads_its_region_otherwise_is_refused(board: FakeBoard, check: Check) -> None:

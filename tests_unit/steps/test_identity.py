@@ -14,8 +14,9 @@ from lorafab.domain.secret import Secret
 from lorafab.errors import BoundElsewhere, ForeignIdentity, ReadProtected, VaultError
 from lorafab.interfaces import ClaimRequest
 from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
+from lorafab.stores.keyring import demo_paths, ensure_demo, load_private, open_box
 from lorafab.stores.tiny_ledger import TinyLedger
-from lorafab.stores.vault import Vault, demo_paths, ensure_demo, load_private, open_box
+from lorafab.stores.vault import Vault
 from tests_unit.fakes import MEMORY, FakeBoard, FakeClock, FakeProgrammer
 
 Ask = Callable[..., ClaimRequest]
