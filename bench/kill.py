@@ -18,7 +18,7 @@ from pathlib import Path
 from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64
 from lorafab.drivers.clock import SystemClock
-from lorafab.stores.keyring import demo_paths, load_private, open_box
+from lorafab.stores.keyring import demo_paths, load_private, open_key
 from lorafab.stores.records import RecordStore
 from lorafab.stores.tiny_ledger import TinyLedger
 
@@ -90,11 +90,14 @@ def check_all(data: Path, boards: list[Path]) -> list[str]:
         if eui in owners:
             problems.append(f"{eui} is on {owners[eui].name} and on {board.name}")
         owners[eui] = board
-        boxes = {key["generation"]: key["box"] for key in ledger.sealed_keys(Eui64.parse(eui))}
-        if block.generation not in boxes:
+        keys = {key.generation: key for key in ledger.sealed_keys(Eui64.parse(eui))}
+        if block.generation not in keys:
             problems.append(f"{board.name} holds generation {block.generation} of {eui}, which the ledger lacks")
-        elif not open_box(private, block.dev_eui, block.generation, boxes[block.generation]).same_as(block.app_key):
+        elif not open_key(private, block.dev_eui, keys[block.generation], "appkey").same_as(block.app_key):
             problems.append(f"the vault's key of {eui} is not the one on {board.name}")
+        claim = ledger.find(eui)
+        if claim is not None and claim["state"] == "passed" and claim["proven"] != block.generation:
+            problems.append(f"{eui} ships generation {claim['proven']}, and {board.name} holds {block.generation}")
     return problems
 
 
@@ -108,10 +111,13 @@ def main() -> int:
     folder = options.keep or Path(tempfile.mkdtemp(prefix="lorafab-kill-"))
     folder.mkdir(parents=True, exist_ok=True)
     data, count = folder / "data", folder / "count.json"
-    first = run(data, folder / "first.board", count=count)
-    if first.returncode != 0:
-        print(first.stdout, first.stderr)
-        return 1
+    # The first run makes ledger and vault; the second one is like those that will be killed.
+    whole = [folder / "first.board", folder / "second.board"]
+    for board in whole:
+        done = run(data, board, count=count)
+        if done.returncode != 0:
+            print(done.stdout, done.stderr)
+            return 1
     baseline = json.loads(count.read_text(encoding="utf-8"))
     print("a whole run has", baseline["counts"], {name: round(value, 2) for name, value in baseline["steps"].items()})
     shots = [
@@ -139,8 +145,7 @@ def main() -> int:
             failures.append(f"{shot.point}: the rerun ended with {again.returncode}: {again.stdout[-900:]}")
         if number % 25 == 0:
             print(f"{number}/{len(shots)} shots, {sum(hits.values())} hit, {len(failures)} failures", flush=True)
-    boards = [folder / "first.board", *(shot.board for shot in shots)]
-    failures += check_all(data, boards)
+    failures += check_all(data, [*whole, *(shot.board for shot in shots)])
     print(f"{len(shots)} shots, {sum(hits.values())} hit a live process ({sum(hits.values()) / len(shots):.0%})")
     print("by kind:", {kind: f"{hits[kind]}/{totals[kind]}" for kind in totals})
     print("journal at the kill:")

@@ -22,7 +22,7 @@ from pathlib import Path
 from lorafab.domain.identity import Eui64
 from lorafab.domain.identity_block import APP_KEY_OFFSET
 from lorafab.drivers.clock import SystemClock
-from lorafab.stores.keyring import demo_paths, load_private, open_box
+from lorafab.stores.keyring import demo_paths, load_private, open_key
 from lorafab.stores.tiny_ledger import TinyLedger
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,9 +134,9 @@ def main() -> int:
     private = load_private(demo_paths(folder / "data")[0], None)
     ledger = TinyLedger.open(folder / "data", SystemClock(), read_only=True)
     keys = [
-        open_box(private, Eui64.parse(str(claim["dev_eui"])), box["generation"], box["box"]).reveal()
-        for claim in ledger.all_claims()
-        for box in ledger.sealed_keys(Eui64.parse(str(claim["dev_eui"])))
+        open_key(private, Eui64.parse(claim.dev_eui), key, "appkey").reveal()
+        for claim in ledger.documents()
+        for key in claim.generations
     ]
     for key in keys:
         failures += [

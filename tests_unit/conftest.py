@@ -15,12 +15,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """One real PostgreSQL server for the session, started when a test asks for it."""
     if binaries() is None:
         pytest.skip(MISSING)
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server; databases that the test makes are emptied afterwards."""
+    yield postgres_server
+    postgres_server.recycle()
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from lorafab.config.load import LineConfig, load_station
 from lorafab.domain.record import RunRecord
 from lorafab.run.station import Options, Station
 from lorafab.stores.keyring import ensure_demo
-from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
 from tests_unit.fakes import MCU, FakeBoard, FakeClock, FakeJig, FakeLink, FakeProgrammer, FakeScanner
 

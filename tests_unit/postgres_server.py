@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 
-ROOT = Path(__file__).resolve().parents[1]
+UNPACKED = Path(__file__).resolve().parents[1] / ".venv" / "postgresql"
 _START_S = 30.0
 _STOP_S = 20.0
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -30,7 +31,7 @@ MISSING = (
 def binaries() -> Path | None:
     """Folder with ``postgres`` and ``initdb``: the newest version that is there; None when there is none."""
     candidates = [Path(found).resolve().parent] if (found := shutil.which("postgres")) else []
-    for place in (Path("/usr/lib/postgresql"), ROOT / ".venv/postgresql/usr/lib/postgresql"):
+    for place in (Path("/usr/lib/postgresql"), UNPACKED / "usr/lib/postgresql"):
         candidates += sorted(place.glob("*/bin"), key=lambda folder: _version(folder.parent.name), reverse=True)
     return next((folder for folder in candidates if (folder / "initdb").exists()), None)
 
@@ -54,7 +55,9 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="lorafab-postgres-"))
         self._data = self.folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
+        self._databases: list[str] = []
+        self._free: list[str] = []
+        self._numbers = count(1)
         self._user = _other_user() if os.getuid() == 0 else None
         if self._user:
             shutil.chown(self.folder, self._user, self._user_group())
@@ -130,11 +133,24 @@ class PostgresServer:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def database(self) -> str:
-        """Make an empty database; returns its connection string."""
-        self._databases += 1
-        name = f"lorafab{self._databases}"
-        self.execute("postgres", f"CREATE DATABASE {name}")
-        return self.dsn(name)
+        """An empty database until :meth:`recycle`; returns its connection string."""
+        if not self._free:
+            self._free.append(f"lorafab{next(self._numbers)}")
+            self.execute("postgres", f"CREATE DATABASE {self._free[-1]}")
+        self._databases.append(self._free.pop())
+        return self.dsn(self._databases[-1])
+
+    def recycle(self) -> None:
+        """Empty all databases that were given out, and give them out again: a new one costs a second on a busy disk."""
+        for name in self._databases:
+            self.execute(
+                name,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                "DROP SCHEMA IF EXISTS lorafab CASCADE",
+            )
+        self._free += self._databases
+        self._databases.clear()
 
     def execute(self, database: str, *statements: str) -> None:
         """Run statements as the server's owner, each in its own transaction."""
@@ -146,9 +162,11 @@ class PostgresServer:
         subprocess.run(command, check=True, capture_output=True, cwd=self.folder, timeout=120, **self._as_user())
 
     def _as_user(self) -> dict[str, Any]:
+        libraries = sorted((self._bin.parents[2]).glob("*-linux-*"))  # of a package that was only unpacked
+        environment = os.environ | {"LD_LIBRARY_PATH": str(libraries[0])} if UNPACKED in self._bin.parents else None
         if not self._user:
-            return {}
-        return {"user": self._user, "group": self._user_group(), "extra_groups": []}
+            return {"env": environment}
+        return {"env": environment, "user": self._user, "group": self._user_group(), "extra_groups": []}
 
     def _user_group(self) -> int:
         assert self._user is not None

@@ -13,10 +13,12 @@ from tests_unit.fakes import MCU, FakeBoard, FakeClock, FakeJig, FakeLink, FakeP
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def fake_station(data: Path, board: FakeBoard | None = None, options: Options | None = None) -> Station:
+def fake_station(
+    data: Path, board: FakeBoard | None = None, options: Options | None = None, lot: str | None = None
+) -> Station:
     """The station ``sim`` with a FakeBoard in its jig, the first label of its lot, and real stores under ``data``."""
     board, options = board or FakeBoard(), options or Options(operator="Eve")
-    config, clock = load_station(ROOT, "sim"), FakeClock()
+    config, clock = load_station(ROOT, "sim", lot), FakeClock()
     return Station(
         config=config,
         root=ROOT,

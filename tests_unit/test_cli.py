@@ -15,10 +15,10 @@ from lorafab.config.load import load_lot
 from lorafab.domain.identity import Eui64
 from lorafab.domain.label import checksum, parse_label
 from lorafab.drivers.clock import SystemClock
-from lorafab.interfaces import ClaimRequest, SealedKey
-from lorafab.steps.label import check_of_lot
-from lorafab.stores.tiny_ledger import TinyLedger
+from lorafab.interfaces import ClaimRequest, SealedBox, SealedKey
+from lorafab.steps.label import identify, read_label
 from lorafab.stores.records import RecordStore
+from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.virtual.label_picture import draw_label
 from tests_unit.report.samples import passed
 
@@ -82,10 +82,11 @@ def ledger(tmp_path: Path) -> TinyLedger:
 
 def claim(ledger: TinyLedger, number: int = 0) -> Eui64:
     """Give a label of the lot to a chip, with a sealed key."""
-    label = parse_label(LOT.label_text(number))
+    label, dev_eui = parse_label(LOT.label_text(number)), LOT.dev_eui_of(number)
+    assert dev_eui is not None
     ledger.claim(
         ClaimRequest(
-            dev_eui=label.dev_eui,
+            dev_eui=dev_eui,
             join_eui=LOT.join_eui,
             serial=label.serial or "",
             label=label.text_redacted,
@@ -96,8 +97,9 @@ def claim(ledger: TinyLedger, number: int = 0) -> Eui64:
             operator="Eve",
         )
     )
-    ledger.add_key(label.dev_eui, 1, SealedKey(f"{number:016X}", "U0VDUkVUQk9Y", "0123456789abcdef"), f"run-{number}")
-    return label.dev_eui
+    key = SealedKey("appkey", f"{number:016X}", (SealedBox("0123456789abcdef", "U0VDUkVUQk9Y"),))
+    ledger.add_key(dev_eui, 1, [key], f"run-{number}")
+    return dev_eui
 
 
 # --- usage ---
@@ -194,7 +196,7 @@ def test_stdin_that_is_no_text_is_bad_input(lorafab: Command, monkeypatch: pytes
         (LABEL[:-4] + ("0000" if LABEL[-4:] != "0000" else "0001"), "checksum"),
         ("", "empty"),
         ("hello", "no form that is known"),
-        ("LW:D0:00005EEF10000001", "fields"),
+        ("LW:D0:00005EEF10000001", "ends before its DevEUI"),
         ("024C46420000000І", "CYRILLIC"),
     ],
 )
@@ -213,7 +215,7 @@ def test_a_refused_label_that_may_be_a_key_is_not_repeated(lorafab: Command) -> 
 
 def test_the_owner_token_is_redacted_in_the_text(lorafab: Command) -> None:
     """The field has it, because it was asked for; the text for logs has not."""
-    body = f"LW:D0:{LOT.join_eui}:{LOT.dev_eui.first}:FFFF0000:OTOKEN"
+    body = f"LW:D0:{LOT.join_eui}:{LOT.dev_eui_of(0)}:FFFF0000:OTOKEN"
     document = lorafab("label", "parse", f"{body}:C{checksum(body)}", "--json").document
     assert document["owner_token"] == "TOKEN"
     assert "TOKEN" not in document["text_redacted"]
@@ -236,18 +238,47 @@ def test_a_picture_that_is_none_or_missing_is_bad_input(lorafab: Command, tmp_pa
     lorafab("label", "decode", str(text)).refused(1)
 
 
+@pytest.mark.parametrize(("text", "serial"), [("LR00000007/4726", "LR00000007"), ("LR00000007", "LR00000007")])
+def test_a_lots_own_form_of_label_is_read_when_the_lot_is_named(
+    lorafab: Command, tmp_path: Path, text: str, serial: str
+) -> None:
+    """As text and in a picture; without the lot nobody knows what it means."""
+    picture = tmp_path / "label.png"
+    picture.write_bytes(draw_label(text))
+    for command in (("parse", text), ("decode", str(picture))):
+        document = lorafab("label", *command, "--lot=demo-range", f"--root={ROOT}", "--json").document
+        assert list(document)[: len(LABEL_FIELDS)] == LABEL_FIELDS
+        assert (document["format"], document["serial"], document["dev_eui"]) == ("custom", serial, None)
+        lorafab("label", *command).refused(1)
+        lorafab("label", *command, "--lot=demo", f"--root={ROOT}").refused(1)
+
+
+def test_a_label_of_another_lot_is_bad_input_when_the_lot_is_named(lorafab: Command) -> None:
+    """The sentence names the lot and what it has."""
+    lorafab("label", "parse", LABEL, "--lot=demo-range", f"--root={ROOT}").refused(1, "serial LF00000001", "demo-range")
+
+
 # --- lot ---
 
 
 def test_lot_show_has_three_labels_that_the_lot_accepts(on: Command, tmp_path: Path) -> None:
     """Different ones, and asking changes nothing on disk."""
     document = on("lot", "show", "demo").document
-    labels = [parse_label(text) for text in document["example_labels"]]
-    assert len({label.dev_eui for label in labels}) == 3
-    for label in labels:
-        check_of_lot(label, LOT)
+    assert len({identify(read_label(text, LOT), LOT).dev_eui for text in document["example_labels"]}) == 3
     assert (document["lot"], document["kind"], document["product"]) == ("demo", "demo", "endnode-wle5")
+    assert (document["source"], document["quantity"], document["key_slots"]) == ("label", 5000, ["appkey"])
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["demo-range", "demo-chip"])
+def test_lot_show_has_examples_for_every_source(on: Command, name: str) -> None:
+    """Where the chip decides on the DevEUI, the examples are serials."""
+    lot = load_lot(ROOT, name)
+    document = on("lot", "show", name).document
+    assert document["source"] == name.removeprefix("demo-")
+    who = [identify(read_label(text, lot), lot) for text in document["example_labels"]]
+    assert [one.serial for one in who] == [lot.serial_of(number) for number in range(3)]
+    assert [one.dev_eui for one in who] == [lot.dev_eui_of(number) for number in range(3)]
 
 
 def test_lot_show_leaves_used_labels_out_and_counts_boards(on: Command, ledger: TinyLedger) -> None:
@@ -257,13 +288,61 @@ def test_lot_show_leaves_used_labels_out_and_counts_boards(on: Command, ledger: 
     document = on("lot", "show", "demo").document
     assert document["example_labels"] == [LOT.label_text(number) for number in (1, 3, 4)]
     assert document["boards"] == {"reserved": 2}
+    assert (document["printed"], document["closed"]) == (5000, False)
+
+
+def test_lot_show_says_what_was_printed_and_closed(lorafab: Command, ledger: TinyLedger, tmp_path: Path) -> None:
+    """Of a lot that is sold; the ledger of another lot is refused, its figures mean nothing."""
+    lots = tmp_path / "stations" / "lots"
+    lots.mkdir(parents=True)
+    text = (ROOT / "stations" / "lots" / "demo.yaml").read_text()
+    text = text.replace("lot: demo", "lot: sold").replace("kind: demo", "kind: production")
+    show = ("lot", "show", "sold", "--json", f"--root={tmp_path}")
+    (lots / "sold.yaml").write_text(text.replace("ledger: null", f"ledger: {ledger.ledger_id}"))
+    ledger.note_printed("sold", 12, reason="first sheet", operator="Eve")
+    ledger.close_lot("sold", reason="done", operator="Eve")
+    document = lorafab(*show).document
+    assert (document["printed"], document["closed"], document["boards"]) == (12, True, {})
+    (lots / "sold.yaml").write_text(text.replace("ledger: null", "ledger: another"))
+    lorafab(*show).refused(1, f"lot sold belongs to ledger another, and this one is {ledger.ledger_id}; give --data=")
 
 
 def test_lot_list_names_them_all(lorafab: Command) -> None:
-    """With product, kind and quantity."""
-    assert {"lot": "demo", "product": "endnode-wle5", "kind": "demo", "quantity": 5000} in lorafab(
-        "lot", "list", "--json", f"--root={ROOT}"
-    ).document
+    """With product, kind, source of the DevEUIs and quantity."""
+    document = lorafab("lot", "list", "--json", f"--root={ROOT}").document
+    same = {"product": "endnode-wle5", "kind": "demo", "quantity": 5000}
+    names = {"demo": "label", "demo-chip": "chip", "demo-range": "range"}
+    assert document == [{"lot": lot, **same, "source": source} for lot, source in names.items()]
+
+
+def test_lots_that_overlap_are_status_4(lorafab: Command, tmp_path: Path) -> None:
+    """`lot list`, `lot show` and `station check` name both files and both lines."""
+    for folder in ("stations", "firmware/endnode-wle5"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("src", "hal"))
+    lots = tmp_path / "stations" / "lots"
+    (lots / "twin.yaml").write_text((lots / "demo.yaml").read_text().replace("lot: demo", "lot: twin"))
+    for command in (("lot", "list"), ("lot", "show", "demo"), ("station", "check", "sim")):
+        answer = lorafab(*command, f"--root={tmp_path}")
+        assert (answer.status, answer.out) == (4, "")
+        assert "stations/lots/demo.yaml has 2 mistakes" in answer.err
+        for line in (7, 11):
+            assert f"stations/lots/demo.yaml:{line}:1: " in answer.err
+            assert f"of lot twin (stations/lots/twin.yaml:{line}:1), wanted each " in answer.err
+
+
+def test_station_check_says_when_the_chips_have_no_name(lorafab: Command, tmp_path: Path) -> None:
+    """A lot of chips, and a product whose chip has no EUI-64."""
+    for folder in ("stations", "firmware/endnode-wle5"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("src", "hal"))
+    for file, old, new in (
+        ("stations/sim.yaml", "lot: demo", "lot: demo-chip"),
+        ("firmware/endnode-wle5/product.yaml", "mcu: stm32wle5jc", "mcu: nrf52840"),
+    ):
+        text = (tmp_path / file).read_text()
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new))
+    answer = lorafab("station", "check", "sim", f"--root={tmp_path}")
+    answer.refused(4, "demo-chip.yaml:8:3: dev_eui.source", "gives an nrf52840 no EUI-64")
 
 
 def test_a_project_without_lots_has_an_empty_list(lorafab: Command, tmp_path: Path) -> None:
@@ -303,14 +382,14 @@ def test_ledger_show_finds_a_board_by_whatever_is_known_of_it(on: Command, ledge
     answer = on("ledger", "show", key)
     document = answer.document
     assert (document["dev_eui"], document["state"], document["chip_id"]) == ("024C464200000001", "reserved", CHIP)
-    assert document["generations"][0]["kcv"] == "0000000000000000"
+    assert document["generations"][0]["kcv_app"] == "0000000000000000"
     assert "U0VDUkVUQk9Y" not in answer.out
 
 
 def test_a_label_with_a_token_finds_its_board(on: Command, ledger: TinyLedger) -> None:
     """The ledger keeps the redacted text; the printed one leads to the same board."""
     claim(ledger)
-    body = f"LW:D0:{LOT.join_eui}:{LOT.dev_eui.first}:FFFF0000:OTOKEN"
+    body = f"LW:D0:{LOT.join_eui}:{LOT.dev_eui_of(0)}:FFFF0000:OTOKEN"
     assert on("ledger", "show", f"{body}:C{checksum(body)}").document["dev_eui"] == "024C464200000001"
 
 
@@ -323,6 +402,28 @@ def test_an_unknown_board_is_bad_input(on: Command, ledger: TinyLedger, key: str
 def test_a_key_that_is_nothing_is_bad_input(on: Command, ledger: TinyLedger) -> None:
     """Neither DevEUI nor label; it is not shown again, it may be anything."""
     on("ledger", "show", "whatever").refused(1, "the ledger knows no board by that serial or chip id")
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        (
+            LOT.label_text(1),
+            "the new label names DevEUI 024C464200000002, serial LF00000002, wanted one for DevEUI 024C",
+        ),
+        (f"LW:D0:{LOT.join_eui}:{LOT.dev_eui_of(0)}:FFFF0000:SLF00000009", "serial LF00000009, wanted one for"),
+        ("70B3D57ED0001234", "is not of lot demo"),
+    ],
+)
+def test_a_new_label_names_the_same_board(on: Command, ledger: TinyLedger, label: str, sentence: str) -> None:
+    """Or the next run would give that label's DevEUI away a second time; nothing is changed."""
+    claim(ledger)
+    by = ("--reason=torn", "--operator=Eve")
+    on("ledger", "rebind", "024C464200000001", f"--label={label}", *by).refused(1, sentence)
+    assert on("ledger", "show", "024C464200000001").document["label"] == LABEL
+    plain = str(LOT.dev_eui_of(0))
+    assert on("ledger", "rebind", plain, f"--label={plain}", *by).document["next_generation"] == 2
+    assert on("ledger", "show", plain).document["label"] == plain
 
 
 def test_ledger_list_has_one_row_a_board(on: Command, ledger: TinyLedger) -> None:

@@ -13,8 +13,8 @@ from lorafab.domain.record import RunRecord
 from lorafab.errors import LedgerError, VaultError
 from lorafab.run.session import Session
 from lorafab.run.station import open_ledger, open_vault
-from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.records import RecordStore
+from lorafab.stores.tiny_ledger import TinyLedger
 from tests_unit.fakes import FakeProgrammer
 from tests_unit.line import ROOT, Line
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 _SERVER: Final = "chirpstack-grpc"
 
+_AGE = ("recipient", "recipients_file", "plain")
 _FORMATS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     # Format -> (options that it needs, options that it may have beside them).
-    "tts-csv": (("out", "frequency_plan"), ("phy_version", "recipient", "recipients_file", "plain")),
-    "tts-json": (("out", "frequency_plan"), ("phy_version", "recipient", "recipients_file", "plain")),
-    "chirpstack": (("out", "application", "device_profile"), ("recipient", "recipients_file", "plain")),
+    "tts-csv": (("out", "frequency_plan"), ("phy_version", *_AGE)),
+    "tts-json": (("out", "frequency_plan"), ("phy_version", *_AGE)),
+    "chirpstack": (("out", "application", "device_profile"), _AGE),
     _SERVER: (("application", "device_profile", "server", "token_file"), ("ca_file", "insecure")),
-    "csv": (("out",), ("recipient", "recipients_file", "plain")),
+    "thingpark": (("out", "model"), _AGE),
+    "aws": (("out", "destination", "device_profile", "service_profile"), _AGE),
+    "csv": (("out",), _AGE),
 }
 
 _NAMED = 8
@@ -52,9 +55,14 @@ def add(nouns: Any) -> None:
     tts.add_argument("--frequency-plan", metavar="ID", help="such as EU_863_870_TTN")
     tts.add_argument("--phy-version", metavar="ID", help="regional parameters, such as RP002_V1_0_3")
 
+    others = export.add_argument_group("other networks")
+    others.add_argument("--device-profile", metavar="ID", help="ChirpStack, AWS")
+    others.add_argument("--model", metavar="ID", help="ThingPark")
+    others.add_argument("--destination", metavar="NAME", help="AWS")
+    others.add_argument("--service-profile", metavar="ID", help="AWS")
+
     chirpstack = export.add_argument_group("ChirpStack")
     chirpstack.add_argument("--application", metavar="ID")
-    chirpstack.add_argument("--device-profile", metavar="ID")
     chirpstack.add_argument("--server", metavar="HOST:PORT")
     chirpstack.add_argument("--token-file", type=Path, metavar="FILE", help="file with the API key")
     chirpstack.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM of the authority that signed the server")
@@ -122,7 +130,7 @@ def _to_file(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, Se
     )
     if options.plain:
         print(
-            f"lorafab: {options.out} holds the keys of {len(selection.boards)} boards in the clear (mode 600); "
+            f"lorafab: {options.out} holds the keys of its boards in the clear (mode 600); "
             "keep it off shared disks, and delete it when the customer has it",
             file=sys.stderr,
         )
@@ -131,10 +139,16 @@ def _to_file(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, Se
 
 def _writer(options: argparse.Namespace, lot: "LotConfig", region: str | None) -> "Callable[[Sequence[Device]], bytes]":
     """What makes the format's bytes; all that can be wrong with its options is told now."""
-    from lorafab.export import chirpstack, generic, tts
+    from lorafab.export import aws, chirpstack, generic, thingpark, tts
 
     if options.format == "csv":
         return generic.to_csv
+    if options.format == "thingpark":
+        thingpark.check(lot.lorawan, options.model)
+        return lambda devices: thingpark.to_csv(devices, options.model)
+    if options.format == "aws":
+        profiles = aws.Profiles(options.destination, options.device_profile, options.service_profile)
+        return lambda devices: aws.to_json_lines(devices, profiles)
     if options.format == "chirpstack":
         place = chirpstack.place(options.application, options.device_profile)
         return lambda devices: chirpstack.to_json(devices, place)

@@ -2,36 +2,60 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lorafab.cli import label_sheet
 from lorafab.cli.command import noun, verb
 from lorafab.errors import LabelRefused
 
+if TYPE_CHECKING:
+    from lorafab.domain.label import Label
+
 
 def add(nouns: Any) -> None:
     """Declare the commands."""
     label = noun(nouns, "label", "labels on boards")
-    verb(label, "parse", _label_parse, "read the text of a label").add_argument("text", help="`-` reads stdin")
-    verb(label, "decode", _label_decode, "read the picture of a label").add_argument("image", type=Path)
+    parse = verb(label, "parse", _label_parse, "read the text of a label")
+    parse.add_argument("text", help="`-` reads stdin")
+    decode = verb(label, "decode", _label_decode, "read the picture of a label")
+    decode.add_argument("image", type=Path)
+    for command in (parse, decode):
+        command.add_argument("--lot", help="take labels of this lot only, in its own form, too")
     label_sheet.add(label)
 
 
 def _label_parse(options: argparse.Namespace) -> object:
-    from lorafab.domain.label import parse_label
-
     try:
         text = sys.stdin.read() if options.text == "-" else options.text
     except UnicodeDecodeError:
         sentence = "stdin holds bytes that are no text, wanted that of a label; `lorafab label decode` reads pictures"
         raise LabelRefused(sentence) from None
-    return parse_label(text).to_json()
+    return _reading(options)(text).to_json()
 
 
 def _label_decode(options: argparse.Namespace) -> object:
-    from lorafab.domain.label import parse_label
     from lorafab.drivers.label_reader import LabelReader
 
-    found = LabelReader().decode(options.image.read_bytes())
-    return {**parse_label(found.text).to_json(), "reader": found.reader}
+    read = _reading(options)
+    found = LabelReader().decode(options.image.read_bytes(), accept=read)
+    return {**read(found.text).to_json(), "reader": found.reader}
+
+
+def _reading(options: argparse.Namespace) -> "Callable[[str], Label]":
+    """How the text of a label is read: any label's, or that of a lot."""
+    from lorafab.config.load import load_lot
+    from lorafab.domain.label import parse_label
+    from lorafab.steps.label import identify, read_label
+
+    if options.lot is None:
+        return parse_label
+    lot = load_lot(options.root, options.lot)
+
+    def read(text: str) -> "Label":
+        label = read_label(text, lot)
+        identify(label, lot)
+        return label
+
+    return read

@@ -134,9 +134,7 @@ def _asked(options: argparse.Namespace, lot: "LotConfig", start: int) -> Sequenc
             "correct --first or --count"
         )
     if last - first >= _MOST:
-        raise UsageError(
-            f"{last - first + 1} labels were asked for, wanted at most {_MOST} in a file; give --count"
-        )
+        raise UsageError(f"{last - first + 1} labels were asked for, wanted at most {_MOST} in a file; give --count")
     return range(first, last + 1)
 
 

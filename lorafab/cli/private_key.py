@@ -43,8 +43,10 @@ def open_private(options: argparse.Namespace) -> "PrivateKey":
 
     A file that others can read is told on stderr, and taken all the same. Raises VaultError, UsageError.
     """
+    from lorafab.run.redaction import guard_logging
     from lorafab.stores.keyring import load_private, wants_passphrase
 
+    guard_logging()  # from here on keys are about, in libraries' hands too
     path: Path = options.private
     ask = options.passphrase_fd is not None or wants_passphrase(path)
     key = load_private(path, read_passphrase(options) if ask else None)

@@ -1,10 +1,14 @@
 """``lorafab station``, ``lorafab report`` and ``lorafab probes``: places on the line and what they leave."""
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lorafab.cli.command import data_folder, noun, verb
 from lorafab.errors import RecordError
+
+if TYPE_CHECKING:
+    from lorafab.config.load import LineConfig
 
 
 def add(nouns: Any) -> None:
@@ -36,8 +40,10 @@ def _report_board(options: argparse.Namespace) -> object:
 def _station_check(options: argparse.Namespace) -> object:
     from lorafab.config.load import load_station
     from lorafab.drivers.image_file import load_image
+    from lorafab.run.station import mcu_of
 
     config = load_station(options.root, options.name)
+    mcu_of(config)
     base, manifest = config.product.image.base, config.manifest_path
     image = load_image(config.image_path, named_by=config.image_named_by, base=base, manifest=manifest)
     return {
@@ -46,7 +52,19 @@ def _station_check(options: argparse.Namespace) -> object:
         "product": config.product.product,
         "image": {"file": image.name, "version": image.version, "bytes": image.size, "sha256": image.sha256},
         "plan": [f"{step.test}: {step.title}" for step in config.plan.steps],
+        "notices": _notices(config, options.root),
     }
+
+
+def _notices(config: "LineConfig", root: Path) -> list[str]:
+    """What is allowed, and better changed before boards are sold."""
+    from lorafab.stores.vault import weak_points
+
+    vault = config.station.vault
+    if vault.demo:
+        return []
+    mirror, escrow = (root / name if name else None for name in (vault.mirror, vault.escrow_key))
+    return weak_points(mirror, escrow, root / "data")
 
 
 def _probes(_options: argparse.Namespace) -> object:

@@ -19,7 +19,11 @@ def add(nouns: Any) -> None:
     add_passphrase(protection)
     protection.add_argument("--no-passphrase", action="store_true", help="leave the private half unencrypted")
 
-    _lot(verb(vault, "show", _vault_show, "which public keys the ledger's keys are sealed to", data=True))
+    sealed = verb(vault, "show", _vault_show, "which public keys the ledger's keys are sealed to", data=True)
+    sealed.add_argument(
+        "--escrow", type=Path, metavar="FILE", help="the escrow's public half: keys without it are named"
+    )
+    _lot(sealed)
 
     check = verb(vault, "check", _vault_check, "open every key of the ledger and compare its check value", data=True)
     add_private(check)
@@ -56,9 +60,11 @@ def _new_passphrase(options: argparse.Namespace) -> bytes:
 
 def _vault_show(options: argparse.Namespace) -> object:
     from lorafab.stores.rotation import holders
+    from lorafab.stores.vault import load_public
 
-    found = holders(open_ledger(options), options.lot)
-    return {"keys": found.keys, "opens": found.opens, "sealed_to_one_key_only": list(found.lonely)}
+    escrow = load_public(options.escrow) if options.escrow else None
+    found = holders(open_ledger(options), options.lot, escrow)
+    return {"keys": found.keys, "opens": found.opens, "without_escrow": list(found.without_escrow)}
 
 
 def _vault_check(options: argparse.Namespace) -> object:

@@ -16,7 +16,7 @@ _SUBJECT = re.compile(r"^\w+ should")  # pydantic's "Input", "String", "List" ..
 
 def config_error(error: ValidationError, source: YamlMap, model: type[BaseModel]) -> ConfigError:
     """All mistakes of a file in one error: a sentence each, in the order of the file."""
-    places = [(_file_path(detail["loc"], source), detail) for detail in error.errors(include_url=False)]
+    places = [(_file_path(detail["loc"], source, model), detail) for detail in error.errors(include_url=False)]
     places.sort(key=lambda one: _order(one[0], source))
     return mistakes(source, [(path, _sentence(path, detail, model)) for path, detail in places])
 
@@ -36,11 +36,13 @@ def _order(path: KeyPath, source: YamlMap) -> tuple[int, int]:
     return place.line, place.column
 
 
-def _file_path(loc: Sequence[str | int], source: YamlMap) -> KeyPath:
+def _file_path(loc: Sequence[str | int], source: YamlMap, model: type[BaseModel]) -> KeyPath:
     """Drop what pydantic puts between the keys: the chosen member of a union."""
     path: KeyPath = ()
     node: Any = source.data
-    for part in loc:
+    for place, part in enumerate(loc):
+        if any(part in _tags(member) for member in get_args(_descend(model, loc[:place]))):
+            continue  # also where a key of the member has the name of its choice
         inside = (isinstance(node, Mapping) and part in node) or (
             isinstance(node, tuple) and isinstance(part, int) and part < len(node)
         )
@@ -71,7 +73,8 @@ def _sentence(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> st
     if kind == "value_error":
         text = str(context["error"])
     else:
-        text = _SUBJECT.sub("it should", detail["msg"]).replace("tuple", "list").replace("dictionary", "map")
+        text = _SUBJECT.sub("it should", detail["msg"]).replace("tuple", "list")
+        text = re.sub(r"dictionary( or object.*)?", "map", text)
     return f"{_dotted(path)}: {text}" if path else text
 
 

@@ -154,8 +154,8 @@ def load_lot(root: Path, name: str) -> LotConfig:
 def load_lots(root: Path) -> list[LotConfig]:
     """Read all lots, by name, and hold them against each other. Raises ConfigError."""
     lots = [read_lot(root, name) for name in lot_names(root)]
-    for source, lot in lots:
-        _refuse_overlaps(source, lot, lots)
+    for place, (source, lot) in enumerate(lots, start=1):
+        _refuse_overlaps(source, lot, lots[place:])
     return [lot for _, lot in lots]
 
 
@@ -278,8 +278,6 @@ def _limit_mistakes(station: StationConfig, product: ProductConfig) -> _Mistakes
 def _refuse_overlaps(source: YamlMap, lot: LotConfig, others: list[tuple[YamlMap, LotConfig]]) -> None:
     found: _Mistakes = []
     for other_source, other in others:
-        if other.lot == lot.lot:
-            continue
         if _share_dev_euis(lot, other):
             where = other_source.at(("dev_eui",))
             found.append(

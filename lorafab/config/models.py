@@ -281,8 +281,10 @@ class Serials(_Model):
 
     def index(self, text: str) -> int | None:
         """Board number, from 0 on, of a serial; None for one of another form, or before the first."""
-        match = re.fullmatch(self.pattern, text)
-        index = int(match["serial"][len(self.prefix) :]) - self.first if match else -1
+        number = text.removeprefix(self.prefix)
+        if len(text) != len(self.prefix) + self.digits or len(number) != self.digits:
+            return None
+        index = int(number) - self.first if number.isascii() and number.isdecimal() else -1
         return index if index >= 0 else None
 
     @property

@@ -25,7 +25,7 @@ MAX_LENGTH: Final = 512
 
 _BLANKS = " \t\r\n"
 _BETWEEN_SCANS = frozenset(_BLANKS + ";,|")
-_SYMBOLOGY = re.compile(r"\][A-Za-z][0-9A-Za-z]")  # ISO/IEC 15424: "]", code character, modifier
+_SYMBOLOGY = re.compile(r"\A\][A-Za-z][0-9A-Za-z]")  # ISO/IEC 15424: "]", code character, modifier
 _DEV_EUI = re.compile(r"[0-9A-Fa-f]{2}([:-]?)(?:[0-9A-Fa-f]{2}\1){6}[0-9A-Fa-f]{2}")
 
 
@@ -43,8 +43,17 @@ def parse_label(text: str, pattern: str | None = None) -> Label:
         raise refused("the label is empty", wanted)
     _refuse_several(text)
     refuse_foreign_characters(text, wanted)
-    if pattern is not None and (match := match_pattern(pattern, text)):
+    if pattern is None:
+        return _standard(text, wanted)
+    if match := match_pattern(pattern, text):
         return custom_label(match)
+    label = _standard(text, wanted)
+    # One label has one meaning, in whichever case it was printed.
+    match = match_pattern(pattern, label.text)
+    return custom_label(match) if match else label
+
+
+def _standard(text: str, wanted: str) -> Label:
     if text.startswith(PREFIXES):
         return parse_tr005(text)
     if match := _DEV_EUI.fullmatch(text):
@@ -55,7 +64,7 @@ def parse_label(text: str, pattern: str | None = None) -> Label:
 
 def _scanned_once(text: str, pattern: str | None) -> str:
     """Drop the symbology identifier and the repetition of a code."""
-    whole = _SYMBOLOGY.sub("", text, count=1) if text.startswith("]") else text
+    whole = _SYMBOLOGY.sub("", text)
     for gap in range(3):  # CR and LF may both stand between
         size, odd = divmod(len(text) - gap, 2)
         if (
@@ -65,7 +74,7 @@ def _scanned_once(text: str, pattern: str | None) -> str:
             or not _BETWEEN_SCANS.issuperset(text[size : size + gap])
         ):
             continue
-        once = _SYMBOLOGY.sub("", text[:size], count=1) if text.startswith("]") else text[:size]
+        once = _SYMBOLOGY.sub("", text[:size])
         # A DevEUI or a serial may itself have two equal halves: then it is the whole.
         if once.startswith(PREFIXES) or (_complete(once, pattern) and not _complete(whole, pattern)):
             return once

@@ -50,33 +50,39 @@ class _Form:
 
 # The QR alphanumeric set (ISO/IEC 18004, 7.4.4) without what separates the fields; draft 3 has letters and digits only.
 _TR005 = _Form(
-    "tr005",
-    "TR005 label",
-    "LW:D0:",
-    ":",
-    "",
-    ":",
-    "OSPC",
-    "0-9 A-Z blank $ % * + - . /",
-    re.compile(r"[0-9A-Z $%*+\-./]+"),
+    format="tr005",
+    title="TR005 label",
+    prefix="LW:D0:",
+    between=":",
+    lead="",
+    mark=":",
+    tags="OSPC",
+    chars="0-9 A-Z blank $ % * + - . /",
+    value=re.compile(r"[0-9A-Z $%*+\-./]+"),
 )
-_FORMS: Final = (
-    _TR005,
-    _Form(
-        "tr005draft2",
-        "TR005 draft 2 label",
-        "URN:LW:DP:",
-        ":",
-        ":",
-        "%",
-        "VSP",
-        "0-9 A-Z $ * + - . /",
-        re.compile(r"[0-9A-Z$*+\-./]+"),
-    ),
-    _Form(
-        "tr005draft3", "TR005 draft 3 label", "URN:DEV:LW:", "_", "", "_", "VSP", "0-9 A-Z", re.compile(r"[0-9A-Z]+")
-    ),
+_DRAFT2 = _Form(
+    format="tr005draft2",
+    title="TR005 draft 2 label",
+    prefix="URN:LW:DP:",
+    between=":",
+    lead=":",
+    mark="%",
+    tags="VSP",
+    chars="0-9 A-Z $ * + - . /",
+    value=re.compile(r"[0-9A-Z$*+\-./]+"),
 )
+_DRAFT3 = _Form(
+    format="tr005draft3",
+    title="TR005 draft 3 label",
+    prefix="URN:DEV:LW:",
+    between="_",
+    lead="",
+    mark="_",
+    tags="VSP",
+    chars="0-9 A-Z",
+    value=re.compile(r"[0-9A-Z]+"),
+)
+_FORMS: Final = (_TR005, _DRAFT2, _DRAFT3)
 PREFIXES: Final = tuple(form.prefix for form in _FORMS)
 """How a text begins that is for :func:`parse_tr005`."""
 
@@ -157,7 +163,7 @@ def _joined(form: _Form, extensions: dict[str, str]) -> str:
 def _extensions(form: _Form, text: str) -> dict[str, str]:
     """Split into tags and values; the order is kept."""
     fields = text.split(form.mark)
-    if form.lead:  # draft 2, where a mark also begins the first field
+    if form is _DRAFT2:  # a mark also begins its first field
         fields = text.replace("%25", "%").split(form.mark)
         if fields.pop(0) or not fields:
             raise refused(f"the extension of the {form.title} does not begin with {form.mark}", "wanted %V, %S or %P")

@@ -292,8 +292,8 @@ class _Line:
         return False
 
     def text(self) -> str:
-        """What was typed; bytes that are not UTF-8 become a sign that no label has."""
-        return self._bytes.decode("utf-8", "replace")
+        """What was typed, without blanks around it; bytes that are not UTF-8 become a sign that no label has."""
+        return self._bytes.strip().decode("utf-8", "replace")
 
     def shown(self) -> bytes:
         """What to show on a terminal line: nothing that may be a key or an owner token."""

@@ -38,6 +38,8 @@ _QUIET: Final[dict[Symbology, int]] = {"qr": 4, "datamatrix": 2}
 """White modules around: ISO/IEC 18004 (9.1) wants 4, ISO/IEC 16022 wants 1, and the second keeps our text off."""
 _MARGIN: Final = 1.0
 """Inside each label: cutting and feeding drift, and must not drift into the quiet zone."""
+_GAP: Final = 0.2
+"""Between quiet zone and text: bold letters hang a little over their own place."""
 _ALPHANUMERIC: Final = re.compile(r"[0-9A-Z $%*+\-./:]+")  # ISO/IEC 18004, 7.4.4
 _FITS_1M: Final = 20  # characters in alphanumeric mode (ISO/IEC 18004, table 7)
 _FITS_4M: Final = 90
@@ -109,9 +111,10 @@ LAYOUTS: Final = {
 
 _SIZE = r"(\d{1,3}(?:\.\d{1,3})?)x(\d{1,3}(?:\.\d{1,3})?)"
 _OWN_LAYOUT = re.compile(
-    rf"(?:(?P<page>A4|LETTER):)?{_SIZE}(?:MM)?:(?P<columns>\d\d?)x(?P<rows>\d\d?)(?:\+{_SIZE})?", re.IGNORECASE
+    rf"(?:(?P<page>A4|LETTER):)?{_SIZE}(?:MM)?:(?P<columns>\d\d?)x(?P<rows>\d\d?)(?:\+{_SIZE})?",
+    re.ASCII | re.IGNORECASE,
 )
-_ROLL = re.compile(rf"{_SIZE}(?:MM)?", re.IGNORECASE)
+_ROLL = re.compile(rf"{_SIZE}(?:MM)?", re.ASCII | re.IGNORECASE)
 
 
 def layout_named(text: str) -> Layout:
@@ -263,7 +266,7 @@ def _design(layout: Layout, name: str, modules: int, quiet: int, words: _Words) 
             continue
         designs = [
             _Design(dots * layout.dot, quiet, side, beside, groups, _text_size(room, groups, words), room)
-            for beside, room in ((True, (width - side, height)), (False, (width, height - side)))
+            for beside, room in ((True, (width - side - _GAP, height)), (False, (width, height - side - _GAP)))
             for groups in (4, 2, 1)
         ]
         best = max(designs, key=lambda design: design.size)
@@ -321,15 +324,16 @@ def _draw_label(
     text_width = max(_width(*line) for line in lines) * _POINT
     text_height = sum(_LEADING * size for _, _, size in lines) * _POINT
     middle_x, middle_y = left + layout.label[0] / 2, top + layout.label[1] / 2
-    if design.beside:
-        symbol_x, symbol_y = middle_x - (design.symbol + text_width) / 2, middle_y - design.symbol / 2
-        text_x, text_y = symbol_x + design.symbol, middle_y - text_height / 2
-    else:
-        symbol_x, symbol_y = middle_x - design.symbol / 2, middle_y - (design.symbol + text_height) / 2
-        text_x, text_y = middle_x - text_width / 2, symbol_y + design.symbol
-    dot, quiet = layout.dot, design.quiet * design.module
+    width, height = (_GAP + text_width, 0.0) if design.beside else (0.0, _GAP + text_height)
+    quiet = design.quiet * design.module
     # On whole dots, like the modules: no edge is between two dots, where noise would decide.
-    symbol_x, symbol_y = (round((at + quiet) / dot) * dot for at in (symbol_x, symbol_y))
+    symbol_x, symbol_y = (
+        round((middle - (design.symbol + more) / 2 + quiet) / layout.dot) * layout.dot
+        for middle, more in ((middle_x, width), (middle_y, height))
+    )
+    end = design.symbol - quiet + _GAP
+    text_x = symbol_x + end if design.beside else middle_x - text_width / 2
+    text_y = middle_y - text_height / 2 if design.beside else symbol_y + end
     _draw_symbol(canvas, symbol_x, layout.page[1] - symbol_y, design.module, matrix)
     for text, font, size in lines:
         text_y += _LEADING * size * _POINT

@@ -175,10 +175,11 @@ class Run:
 
     @cached_property
     def chip(self) -> ChipInfo:
-        """Connect and check the chip; nothing is written. Raises WrongChip, ProbeError.
+        """Connect and check the chip, whose label is known before; nothing is written. Raises WrongChip, ProbeError.
 
-        Where the lot takes its DevEUIs from chips, this is what completes the label: BoundElsewhere.
+        Where the lot takes its DevEUIs from chips, this completes what the label says: BoundElsewhere.
         """
+        label = self.label
         chip = chip_step.check_chip(self.programmer, self.station.mcu)
         if is_virtual_chip(chip.unique_id) and self.station.lot.kind != "demo":
             raise JigError(
@@ -187,7 +188,7 @@ class Run:
             )
         self.facts.chip = chip
         if self.station.factory_eui is not None:
-            self._identify(self.label, chip_step.read_factory_eui(self.programmer, self.station.factory_eui))
+            self._identify(label, chip_step.read_factory_eui(self.programmer, self.station.factory_eui))
         self.note("chip", chip_id=chip.unique_id, dev_eui=self._dev_eui_text())
         return chip
 
@@ -195,12 +196,12 @@ class Run:
     def assignment(self) -> identity_step.Assignment:
         """Claim the identity; a new key is durable and sealed when this returns."""
         station, chip_id = self.station, self.chip.unique_id
-        dev_eui, text, serial = self._claimed()
+        dev_eui, label, serial = self._claimed()
         request = ClaimRequest(
             dev_eui=dev_eui,
             join_eui=station.lot.join_eui,
             serial=serial,
-            label=text,
+            label=label,
             chip_id=chip_id,
             lot=station.lot.lot,
             run=self.id,
@@ -230,7 +231,7 @@ class Run:
         return assignment
 
     def _claimed(self) -> tuple[Eui64, str, str]:
-        """DevEUI, label and serial to claim. Label and chip are known."""
+        """DevEUI, label and serial to claim; the chip was read."""
         who = self.facts.identity
         assert who is not None
         assert who.dev_eui is not None

@@ -7,18 +7,22 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lorafab.config.load import LineConfig, resolve_port
 from lorafab.config.models import LotConfig
 from lorafab.domain.flash_plan import MemoryMap
 from lorafab.errors import ConfigError, LedgerError, UsageError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
+from lorafab.steps.label import identify, read_label
 from lorafab.stores.keyring import demo_paths, ensure_demo
 from lorafab.stores.ledger import BaseLedger
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
 from lorafab.targets import MCUS, FactoryEui, McuFacts
+
+if TYPE_CHECKING:
+    from lorafab.drivers.label_reader import LabelReader
 
 NEWCOMER: Final = "sim"
 """The only station that sets up its own ledger and demo vault: it is what a newcomer runs first."""
@@ -220,17 +224,30 @@ def _open_programmer(config: LineConfig) -> Programmer:
 
 def _open_scanner(config: LineConfig, root: Path, jig: Jig, options: Options) -> Scanner:
     from lorafab.drivers import scanners
-    from lorafab.drivers.label_reader import LabelReader
 
     if options.label is not None:
         return scanners.TextScanner(options.label)
+    reader = _reader_of(config.lot)
     if options.label_image is not None:
-        return scanners.ImageScanner(options.label_image, LabelReader())
+        return scanners.ImageScanner(options.label_image, reader)
     scanner = config.station.scanner
     if scanner.driver == "camera":
-        return scanners.CameraScanner(jig, LabelReader())
+        return scanners.CameraScanner(jig, reader)
     if scanner.driver == "image":
-        return scanners.ImageScanner(root / scanner.file, LabelReader())
+        return scanners.ImageScanner(root / scanner.file, reader)
+    if scanner.driver == "folder":
+        return scanners.FolderScanner(root / scanner.folder, reader, scanner.timeout_s)
     if scanner.driver == "serial":
         return scanners.SerialScanner(scanner.port, scanner.baud, scanner.timeout_s)
     return scanners.PromptScanner(scanner.timeout_s)
+
+
+def _reader_of(lot: LotConfig) -> "LabelReader":
+    """A reader that looks for labels of this lot: a picture may hold other codes, too."""
+    from lorafab.drivers.label_reader import Accept, Decoded, LabelReader
+
+    class LotReader(LabelReader):
+        def decode(self, picture: bytes, accept: Accept | None = None) -> Decoded:
+            return super().decode(picture, accept or (lambda text: identify(read_label(text, lot), lot)))
+
+    return LotReader()

@@ -10,7 +10,6 @@ from lorafab.steps.identity import Assignment
 from lorafab.steps.memory import read_torn
 from lorafab.steps.shell import Shell
 
-
 MAX_RAISE = 1000
 """DevNonces that a replaced chip is brought up by, one shell command each: some seconds at 115200 baud."""
 

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -89,16 +89,32 @@ def write_file(path: Path, data: bytes, error: type[StationError], mode: int = 0
     one file do not mix (the later one wins); a leftover of a kill is ignored by every reader, see
     :func:`remove_leftovers`. Raises ``error``.
     """
-    tmp = path.with_name(f".{path.name}.{threading.get_native_id()}{_TMP}")
-    with disk_errors(path, error):
-        try:
-            _write_synced(tmp, data, mode)
-            os.replace(tmp, path)
-        except BaseException:
+    write_files({path: data}, error, mode)
+
+
+def write_files(files: Mapping[Path, bytes], error: type[StationError], mode: int = 0o666) -> None:
+    """Replace each file as :func:`write_file` does, in no order; one fsync a file and one a folder.
+
+    A kill leaves some of them replaced. Raises ``error``; then the sentence's file and perhaps others stand as before.
+    """
+    made: list[tuple[Path, Path]] = []
+    try:
+        for path, data in files.items():
+            tmp = path.with_name(f".{path.name}.{threading.get_native_id()}{_TMP}")
+            made.append((tmp, path))
+            with disk_errors(path, error):
+                _write_synced(tmp, data, mode)
+        for tmp, path in made:
+            with disk_errors(path, error):
+                os.replace(tmp, path)
+    except BaseException:
+        for tmp, _ in made:
             with suppress(OSError):
                 tmp.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        raise
+    for folder in dict.fromkeys(path.parent for path in files):
+        with disk_errors(folder, error):
+            sync_folder(folder)
 
 
 def _write_synced(tmp: Path, data: bytes, mode: int) -> None:
@@ -164,6 +180,39 @@ class AtomicStorage(Storage):
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replace the file as a whole; 2 fsyncs."""
         write_file(self._path, to_json(data, self._path, self._error), self._error)
+
+
+class Batch:
+    """Changes of many TinyDB files, written together by :meth:`commit`."""
+
+    def __init__(self, error: type[StationError] = LedgerError) -> None:
+        self._error = error
+        self.pending: dict[Path, dict[str, dict[str, Any]]] = {}
+
+    def table(self, path: Path, name: str) -> Table:
+        """Table ``name`` of the file ``path``, as the batch has it."""
+        return TinyDB(path, self, storage=_BatchStorage, error=self._error).table(name, cache_size=0)
+
+    def commit(self) -> None:
+        """Make all of it durable, see :func:`write_files`. Raises ``error``."""
+        write_files({path: to_json(data, path, self._error) for path, data in self.pending.items()}, self._error)
+
+
+class _BatchStorage(AtomicStorage):
+    """Reads what the batch will write, and leaves writing to it."""
+
+    def __init__(self, path: Path, batch: Batch, error: type[StationError]) -> None:
+        super().__init__(path, error)
+        self._batch = batch
+
+    def read(self) -> dict[str, dict[str, Any]] | None:
+        """Read all tables; None when the file does not exist."""
+        pending = self._batch.pending.get(self._path)
+        return super().read() if pending is None else pending
+
+    def write(self, data: dict[str, dict[str, Any]]) -> None:
+        """Keep it for :meth:`Batch.commit`."""
+        self._batch.pending[self._path] = data
 
 
 def _is_table(table: object) -> bool:

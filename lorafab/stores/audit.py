@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +20,7 @@ from lorafab.errors import LedgerError
 from lorafab.stores.claims import BoxDocument, ClaimDocument, LotDocument, unique_keys
 from lorafab.stores.history import Entry
 from lorafab.stores.records import RecordStore
-from lorafab.stores.view import FOLDERS, View, claim_row, index_row, lot_row
+from lorafab.stores.view import FOLDERS, Checkpoint, View, claim_row, index_row, lot_row
 
 Document = ClaimDocument | LotDocument
 
@@ -29,25 +29,65 @@ Document = ClaimDocument | LotDocument
 
 
 @dataclass
-class _Newest:
-    """What the history says that the ledger holds."""
+class _Wanted:
+    """What the history says that the view holds: everything up to its checkpoint, and perhaps more.
 
-    documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    """Name of a claim or lot -> (entry, digest of its newest document)."""
-    index: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    """(kind, key) -> DevEUIs that ever had it."""
+    A checkpoint that was killed has written some of what comes later; the next one writes it again.
+    """
 
-    def take(self, entries: Iterable[Entry | str]) -> Iterator[str]:
+    checkpoint: Checkpoint
+    found: bool = False
+    """Whether the checkpoint is a place in the history."""
+    documents: dict[str, list[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    """Name of a claim or lot -> (entry, digest) at the checkpoint, and of each later version."""
+    index: dict[tuple[str, str], dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    """(kind, key) -> DevEUIs that ever had it, each with the entry that first said so."""
+
+    keys: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    """DevEUI -> (kind, key, lot of a serial) that only this identity may have, at the end of the history."""
+
+    def take(self, genesis: str, entries: Iterable[Entry | str]) -> Iterator[str]:
         """Walk the history and say what is wrong with the chain."""
+        last = Checkpoint(0, genesis, 0)
+        self.found = last == self.checkpoint
         for entry in entries:
             if isinstance(entry, str):
                 yield entry
                 continue
+            last = last.after(entry)
+            self.found |= last == self.checkpoint
             document = entry.document
-            self.documents[document.name] = (entry.seq, _digest(_row(document)[2]))
+            versions = self.documents[document.name]
+            if entry.seq <= self.checkpoint.seq:
+                versions.clear()
+            versions.append((entry.seq, _digest(_row(document)[2])))
             if isinstance(document, ClaimDocument):
-                for pair in unique_keys(document):
-                    self.index[pair].add(document.dev_eui)
+                keys = unique_keys(document)
+                for pair in keys:
+                    self.index[pair].setdefault(document.dev_eui, entry.seq)
+                self.keys[document.dev_eui] = [
+                    (kind, key, document.lot if kind == "serial" else "") for kind, key in keys
+                ]
+
+    def has(self, document: Document) -> bool:
+        """Whether this is one of the versions that the view may hold."""
+        digest = _digest(_row(document)[2])
+        return any(digest == kept for _, kept in self.documents.get(document.name, ()))
+
+    def repeated(self) -> Iterator[str]:
+        """What the rules should never have let happen."""
+        owners: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        for dev_eui, keys in self.keys.items():
+            for key in keys:
+                owners[key].append(dev_eui)
+        for (kind, key_text, _), found in sorted(owners.items()):
+            if len(found) > 1:
+                named = "key check value (an equal key)" if kind == "kcv" else kind
+                yield f"{named} {key_text} belongs to several DevEUIs: {', '.join(sorted(found))}"
+
+    def due(self, seq: int) -> bool:
+        """Whether the view must have what this entry said."""
+        return seq <= self.checkpoint.seq
 
 
 def _digest(row: bytes) -> bytes:
@@ -55,52 +95,50 @@ def _digest(row: bytes) -> bytes:
     return hashlib.blake2b(row, digest_size=16).digest()
 
 
-def _compare(newest: _Newest, kept: Iterable[tuple[Document, str]]) -> Iterator[str]:
-    """Hold documents, each with its place (text that ends in ": "), against the history and each other."""
-    rest = dict(newest.documents)
-    owners: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for document, place in kept:
-        wanted = rest.pop(document.name, None)
-        if wanted is None:
-            yield f"{place}{document.name} is in the claims (entry {document.seq}) and missing from the history"
-        elif _digest(_row(document)[2]) != wanted[1]:
-            yield (
-                f"{place}{document.name}: the claim (entry {document.seq}) is not what the history says "
-                f"(entry {wanted[0]})"
-            )
-        if isinstance(document, ClaimDocument):
-            for kind, key in unique_keys(document):
-                owners[(kind, key, document.lot if kind == "serial" else "")].append(document.dev_eui)
-            kcvs = [kcv for made in document.generations for kcv in made.kcvs]
-            if len(set(kcvs)) < len(kcvs):
-                yield f"{place}{document.name} has two keys with an equal check value: an equal key"
-    for name, (seq, _) in sorted(rest.items()):
-        yield f"{name} is in the history (entry {seq}) and missing from the claims"
-    for (kind, key, _), found in sorted(owners.items()):
-        if len(found) > 1:
-            named = "key check value (an equal key)" if kind == "kcv" else kind
-            yield f"{named} {key} belongs to several DevEUIs: {', '.join(sorted(found))}"
+def audit_view(genesis: str, entries: Iterable[Entry | str], view: View) -> Iterator[str]:
+    """Walk the chain, look for what it gave away twice, and hold every row of every file of the view against it.
 
-
-def audit_view(entries: Iterable[Entry | str], view: View) -> Iterator[str]:
-    """Hold every row of every file of the view against the history.
-
-    The caller keeps writers out, or a transaction under way shows as a difference. Reads every file: about a minute
+    The caller keeps writers out, or a checkpoint under way shows as a difference. Reads every file: about a minute
     at 100 000 boards.
     """
-    newest, lost = _Newest(), []
-    yield from newest.take(entries)
+    wanted = _Wanted(Checkpoint(0, genesis, 0))
+    try:
+        wanted = _Wanted(view.checkpoint())
+    except LedgerError as problem:
+        yield str(problem)
+        wanted.found = True
+    yield from wanted.take(genesis, entries)
+    yield from wanted.repeated()
+    if not wanted.found:
+        yield f"the view was made from entry {wanted.checkpoint.seq}, which is not in the history as the view knows it"
     names: dict[str, list[str]] = defaultdict(list)
     for folder in FOLDERS:
         try:
-            names[folder.split("/")[0]] += view.files(folder)
+            names[folder] = view.files(folder)
         except LedgerError as problem:
-            lost.append(str(problem))
+            yield str(problem)
     problems: list[str] = []
-    yield from _compare(newest, _documents(view, names["claims"] + names["lots"], problems))
+    yield from _compare(wanted, _documents(view, names["claims"] + names["lots"], problems))
     yield from problems
-    yield from _indexed(view, set(names["index"]), newest.index)
-    yield from lost
+    yield from _indexed(view, set(names["index"]), wanted)
+
+
+def _compare(wanted: _Wanted, kept: Iterable[tuple[Document, str]]) -> Iterator[str]:
+    """Hold documents, each with its place (text that ends in ": "), against the history."""
+    seen: set[str] = set()
+    for document, place in kept:
+        seen.add(document.name)
+        versions = wanted.documents.get(document.name)
+        if versions is None:
+            yield f"{place}{document.name} is in the view (entry {document.seq}) and missing from the history"
+        elif not wanted.has(document):
+            yield (
+                f"{place}{document.name} in the view (entry {document.seq}) is not what the history says "
+                f"(entry {versions[0][0]})"
+            )
+    for name, versions in sorted(wanted.documents.items()):
+        if name not in seen and wanted.due(versions[0][0]):
+            yield f"{name} is in the history (entry {versions[0][0]}) and missing from the view"
 
 
 def _documents(view: View, names: list[str], problems: list[str]) -> Iterator[tuple[Document, str]]:
@@ -129,26 +167,35 @@ def _of_file(view: View, name: str, problems: list[str]) -> Iterator[tuple[Docum
             yield document, place
 
 
-def _indexed(view: View, found: set[str], wanted: dict[tuple[str, str], set[str]]) -> Iterator[str]:
-    files: dict[str, dict[str, bytes]] = defaultdict(dict)
-    names: dict[tuple[str, str], tuple[str, str]] = {}
-    for (kind, key), dev_euis in wanted.items():
-        name, number, row = index_row(kind, key, dev_euis)
-        files[name][number] = _digest(row)
-        names[(name, number)] = (kind, key)
-    for name in sorted(found | files.keys()):
+def _indexed(view: View, found: set[str], wanted: _Wanted) -> Iterator[str]:
+    rows: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for pair, owners in wanted.index.items():
+        name, number, _ = index_row(*pair, owners)
+        rows[name][number] = pair
+    for name in sorted(found | rows.keys()):
         try:
-            rows = view.rows(name) if name in found else {}
+            kept = view.rows(name) if name in found else {}
         except LedgerError as problem:
             yield str(problem)
             continue
-        for number, row in rows.items():
-            kept = _digest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
-            if files[name].pop(number, None) != kept:
+        for number, row in kept.items():
+            if number not in rows[name] or not _is_entry(row, rows[name][number], wanted):
                 yield f"{view.path(name)}: row {number} of the index is not what the history says"
-        for number in files[name]:
-            kind, key = names[(name, number)]
-            yield f"{view.path(name)}: the index entry for {kind} {key} is missing"
+        for number, pair in rows[name].items():
+            if number not in kept and any(map(wanted.due, wanted.index[pair].values())):
+                yield f"{view.path(name)}: the index entry for {pair[0]} {pair[1]} is missing"
+
+
+def _is_entry(row: Any, pair: tuple[str, str], wanted: _Wanted) -> bool:
+    """Whether a row of the index leads to everybody whom it must, and to nobody else."""
+    owners = wanted.index[pair]
+    least = {owner for owner, seq in owners.items() if wanted.due(seq)}
+    try:
+        kept = set(row["dev_euis"])
+    except (KeyError, TypeError):
+        return False
+    fine = orjson.dumps(row, option=orjson.OPT_SORT_KEYS) == index_row(*pair, kept)[2]
+    return fine and least <= kept <= owners.keys()
 
 
 def _row(document: Document) -> tuple[str, str, bytes]:

@@ -2,7 +2,7 @@
 
 It is the write-ahead log as well. An entry is one line, written and fsynced before anything else changes, and holds
 the whole new claim document. The newest hash is repeated in every record, so that a changed, removed or cut-off entry
-shows. Only the tail is read in daily work.
+shows. Only the end that the view does not have yet is read in daily work.
 
 Line: canonical JSON (sorted keys, no blanks) with ``seq, time, event, run, station, operator, reason, claim, lot, prev,
 hash``, where ``claim`` or ``lot`` is the whole new document and the other null; ``hash`` is SHA-256 over the same JSON
@@ -11,8 +11,9 @@ without ``hash``; ``prev`` of entry 1 is derived from the ledger id, so that his
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +24,7 @@ from lorafab.errors import LedgerError
 from lorafab.stores.atomic import disk_errors, write_all
 from lorafab.stores.claims import ClaimDocument, LotDocument
 
-_BLOCK = 64 * 1024  # bytes read from the end at first: some dozens of entries
+_SECTOR = 512  # bytes that a disk writes whole or not at all
 
 
 class Entry(BaseModel):
@@ -85,6 +86,17 @@ def _hash(entry: Entry) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+@dataclass(frozen=True)
+class Read:
+    """What :meth:`History.since` found."""
+
+    entries: list[Entry]
+    end: int
+    """Offset after the last whole entry."""
+    torn: bytes
+    """What comes after it: the beginning of a line that was never acknowledged."""
+
+
 class History:
     """The file ``path`` of the ledger ``ledger_id``; whoever changes it holds the ledger's lock."""
 
@@ -92,38 +104,63 @@ class History:
         self._path = path
         self.genesis = genesis(ledger_id)
 
-    def tail(self) -> Entry | None:
-        """Read the newest whole entry, None when there is none; raises LedgerError when it is damaged."""
-        return self._tail()[0]
+    def since(self, offset: int, prev: str, seq: int) -> "Read":
+        """Read the entries from byte ``offset`` on, which follow entry ``seq`` with hash ``prev``.
 
-    def repair(self, check: Callable[[Entry | None], None]) -> Entry | None:
-        """Cut off a last line that a crash tore (it was never acknowledged) and return the newest whole entry.
-
-        ``check`` is called before anything is cut, with that entry: it raises when something says that there was a
-        later one. Raises LedgerError for a whole line that is damaged: that is no crash, and nothing is cut.
+        Raises LedgerError for a history that ends before ``offset``, and for a whole line that is damaged: that is no
+        crash, and nothing may be cut.
         """
-        entry, end, size = self._tail()
-        if size > end:
-            check(entry)
-            with disk_errors(self._path, LedgerError):
-                fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.ftruncate(fd, end)
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-        return entry
+        with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(min(offset, size))
+            data = file.read()
+        if size < offset:
+            raise LedgerError(
+                f"{self._path} ends at byte {size}, but had {offset} at entry {seq}: the end of the history is lost; "
+                "stop, and restore the ledger from the backup"
+            )
+        *lines, torn = data.split(b"\n")
+        if lines and not torn and _is_torn(lines[-1], offset + len(data) - 1 - len(lines[-1])):
+            torn = lines.pop() + b"\n"
+        entries: list[Entry] = []
+        for line in lines:
+            entry = self._parse(line + b"\n")
+            if not isinstance(entry, str) and (entry.prev, entry.seq) != (prev, seq + 1):
+                entry = f"entry {entry.seq} does not follow entry {seq}"
+            if isinstance(entry, str):
+                raise LedgerError(_stop(self._path, entry))
+            entries.append(entry)
+            prev, seq = entry.hash, entry.seq
+        return Read(entries, offset + len(data) - len(torn), torn)
 
-    def append(self, entry: dict[str, object], new: ClaimDocument | LotDocument, last: Entry | None) -> Entry:
-        """Make one entry durable after ``last`` (the file's newest): 1 fsync; on failure the file is as before.
+    def repair(self, read: "Read") -> Entry | None:
+        """Put an end to what :meth:`since` read, durably (1 fsync), before anything is appended.
 
-        ``entry`` has time, event, run, station, operator, reason. Raises LedgerError.
+        A last line that a crash tore was never acknowledged and is cut off; one that lacks its newline only is
+        completed and returned. Raises LedgerError for one whose newline became another character: no crash does that.
         """
-        made = make_entry(entry, new, last.hash if last else self.genesis)
-        self._append_line(canonical(made) + b"\n")
-        return made
+        whole = self._parse(read.torn.rstrip(b"\0") + b"\n")
+        if isinstance(whole, str) and not isinstance(self._parse(read.torn[:-1] + b"\n"), str):
+            raise LedgerError(_stop(self._path, "the newline of the last entry was changed"))
+        with disk_errors(self._path, LedgerError):
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                if isinstance(whole, str):
+                    os.ftruncate(fd, read.end)
+                else:
+                    os.ftruncate(fd, read.end + len(read.torn.rstrip(b"\0")))
+                    write_all(fd, b"\n")
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        return None if isinstance(whole, str) else whole
 
-    def _append_line(self, line: bytes) -> None:
+    def append(self, entry: Entry) -> int:
+        """Make one entry durable after the file's newest: 1 fsync; on failure the file is as before.
+
+        Returns how many bytes it has. Raises LedgerError.
+        """
+        line = canonical(entry) + b"\n"
         with disk_errors(self._path, LedgerError):
             fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             try:
@@ -137,6 +174,7 @@ class History:
                     raise
             finally:
                 os.close(fd)
+        return len(line)
 
     def entries(self) -> Iterator[Entry | str]:
         """Walk the whole chain: each entry, and between them one sentence for each thing that is wrong."""
@@ -144,10 +182,7 @@ class History:
         with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    yield (
-                        f"{self._path}:{number}: the last line is torn; the next transaction cuts it off, unless the "
-                        "view knows it"
-                    )
+                    yield f"{self._path}:{number}: the last line is torn; the next transaction cuts it off"
                     return
                 entry = self._parse(line)
                 if isinstance(entry, str):
@@ -171,38 +206,16 @@ class History:
             return f"entry {entry.seq} was changed after it was written (its hash is wrong)"
         return entry
 
-    def _tail(self) -> tuple[Entry | None, int, int]:
-        """Newest whole entry, offset after it, size of the file."""
-        with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            block = _BLOCK
-            while True:
-                start = max(0, size - block)
-                file.seek(start)
-                data = file.read(size - start)
-                line, end = _last_line(data, start == 0)
-                if line is not None or start == 0:
-                    break
-                block *= 4
-        if line is None:
-            return None, 0, size
-        entry = self._parse(line)
-        if isinstance(entry, str):
-            raise LedgerError(f"{self._path}: {entry}; stop, keep a copy of the ledger, and restore it from the backup")
-        return entry, start + end, size
 
+def _is_torn(line: bytes, start: int) -> bool:
+    """Whether a whole line that begins at byte ``start`` has parts that a power cut left unwritten: NUL bytes.
 
-def _last_line(data: bytes, from_start: bool) -> tuple[bytes | None, int]:
-    """Last whole line in ``data`` and the offset after it; None when its beginning is not in ``data``.
-
-    A line without newline is torn; one with NUL bytes too (a power cut may leave blocks of a grown file unwritten).
+    One NUL alone is damage, unless it stands at the edge of a sector.
     """
-    end = data.rfind(b"\n") + 1
-    while end:
-        begin = data.rfind(b"\n", 0, end - 1) + 1
-        if begin == 0 and not from_start:
-            return None, 0
-        if b"\0" not in data[begin:end]:
-            return data[begin:end], end
-        end = begin
-    return None, 0
+    first = line.find(b"\0")
+    alone = line.count(b"\0") == 1 and (start + first) % _SECTOR not in (0, _SECTOR - 1)
+    return first >= 0 and not alone
+
+
+def _stop(path: Path, what: str) -> str:
+    return f"{path}: {what}; stop, keep a copy of the ledger, and restore it from the backup"

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Self
 
-import psycopg
-
 from lorafab.domain.identity import Eui64
 from lorafab.errors import LedgerError
 from lorafab.interfaces import Clock
@@ -35,24 +33,36 @@ from lorafab.stores.postgres_rows import (
     parse_claim,
     parse_lot,
 )
-from lorafab.stores.postgres_server import Connection, Server
+from lorafab.stores.postgres_server import (
+    ABSENT,
+    CONFLICTS,
+    DUPLICATE,
+    EXISTS,
+    VIOLATION,
+    Connection,
+    Server,
+    Trouble,
+)
 from lorafab.stores.stamp import utc_text
 
 _DEADLINE_S = 30.0  # for all attempts of one change; with 8 busy stations the slowest took 0.2 s
 _DOUBT_S = 30.0  # a server that crashed needs some seconds until it answers again
-_PAUSE_S = 0.002  # about one transaction: longer ones leave the head idle, shorter ones only wake each other
-_PAUSE_GROWTH = 8  # a distributed engine aborts without waiting; there the pause grows to this many times as much
+# About one transaction: longer pauses leave the head idle, shorter ones only wake each other. They grow slowly, for
+# engines that abort at once instead of waiting for a lock.
+_PAUSE_S = 0.002
+_PAUSE_GROWTH = 1 / 16
 
 _DICE = random.SystemRandom()
-_CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 
 class PostgresLedger(BaseLedger):
     """The ledger of several computers; made by :meth:`create` or :meth:`open`."""
 
-    def __init__(self, server: Server, clock: Clock, ledger_id: str) -> None:
+    def __init__(self, server: Server, clock: Clock, ledger_id: str, state: str) -> None:
         super().__init__(clock)
         self._server, self._ledger_id = server, ledger_id
+        self.state = state
+        """*ready*, or *moving* as long as `lorafab ledger move` is not through."""
 
     @classmethod
     def create(cls, dsn: str, clock: Clock) -> Self:
@@ -65,7 +75,7 @@ class PostgresLedger(BaseLedger):
                 connection.execute(sql.NEW_HEAD, (0, genesis(ledger_id)))
         except LedgerError as problem:
             cause = problem.__cause__
-            if isinstance(cause, psycopg.errors.DuplicateSchema | psycopg.errors.UniqueViolation):
+            if isinstance(cause, EXISTS):
                 raise LedgerError(f"{server.place} already holds a ledger; use it, or make another database") from None
             raise
         finally:
@@ -73,13 +83,19 @@ class PostgresLedger(BaseLedger):
         return cls.open(dsn, clock)
 
     @classmethod
-    def open(cls, dsn: str, clock: Clock, state: str = "ready") -> Self:
-        """Open the ledger in the database ``dsn``; it is *moving* until `lorafab ledger move` is through.
+    def open(cls, dsn: str, clock: Clock, also_moving: bool = False) -> Self:
+        """Open the ledger in the database ``dsn``.
 
-        Raises LedgerError when there is none, it is of another version, or in another state.
+        Raises LedgerError when there is none, it is of another version, or (unless ``also_moving``) still *moving*.
         """
         server = Server(dsn)
-        return cls(server, clock, _read_about(server, state))
+        ledger_id, state = _read_about(server)
+        if state == "moving" and not also_moving:
+            raise LedgerError(
+                f"the ledger in {server.place} is a copy that is not finished; call `lorafab ledger move` again, which "
+                "completes it"
+            )
+        return cls(server, clock, ledger_id, state)
 
     @property
     def ledger_id(self) -> str:
@@ -140,16 +156,16 @@ class PostgresLedger(BaseLedger):
                     return document
             except LedgerError as problem:
                 cause = problem.__cause__
-                if isinstance(cause, psycopg.errors.UniqueViolation) and not violated:
+                if isinstance(cause, DUPLICATE) and not violated:
                     violated = True  # somebody was faster: now the rules can say who
-                elif not isinstance(cause, _CONFLICTS):
+                elif not isinstance(cause, CONFLICTS):
                     raise
             if time.monotonic() > deadline:
                 raise LedgerError(
                     f"{self.place} was changed by others at each of {attempt + 1} attempts in {_DEADLINE_S:.0f} s, so "
                     "nothing was changed here; look for what keeps the server busy, then start the run again"
                 )
-            time.sleep(_DICE.uniform(0, _PAUSE_S * min(1 + attempt / 4, _PAUSE_GROWTH)))
+            time.sleep(_DICE.uniform(0, _PAUSE_S * (1 + attempt * _PAUSE_GROWTH)))
         raise AssertionError  # count() does not end
 
     def _attempt(self, work: Work) -> Document | None:
@@ -167,9 +183,9 @@ class PostgresLedger(BaseLedger):
                 _write(connection, entry, change.previous)
             try:
                 connection.execute("COMMIT")
-            except (*_CONFLICTS, psycopg.IntegrityError):
+            except (*CONFLICTS, VIOLATION):
                 raise  # the server says that nothing was changed
-            except psycopg.Error:
+            except Trouble:
                 connection.close()
                 return new if self._is_made(entry) else None
             return new
@@ -243,31 +259,22 @@ def _write(connection: Connection, entry: Entry, previous: Document | None) -> N
     connection.execute(sql.ADVANCE, (entry.seq, entry.hash))
 
 
-def _read_about(server: Server, wanted: str) -> str:
-    """The ledger's id, when lorafab of this version can work with it. Raises LedgerError."""
+def _read_about(server: Server) -> tuple[str, str]:
+    """Ledger id and state, when lorafab of this version can work with it. Raises LedgerError."""
     try:
         with server.session() as connection:
             found = _query_of(connection)(sql.ABOUT, ())
     except LedgerError as problem:
         cause = problem.__cause__
-        if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+        if isinstance(cause, ABSENT):
             raise LedgerError(
                 f"there is no ledger in {server.place}; start one with `lorafab ledger init --dsn-env VARIABLE`, once"
             ) from None
         raise
-    version, ledger_id, state = found[0] if found else (None, "", "")
+    version, ledger_id, state = found[0] if found else ("-", "", "")
     if version != sql.VERSION:
         raise LedgerError(
             f"the ledger in {server.place} has schema version {version}, wanted {sql.VERSION}; use the lorafab that "
             "made it, or restore it from the backup"
         )
-    if state != wanted:
-        raise LedgerError(
-            f"the ledger in {server.place} is {state}, wanted {wanted}; "
-            + (
-                "call `lorafab ledger move` again, which completes it"
-                if state == "moving"
-                else "it is in use already, move into another database"
-            )
-        )
-    return str(ledger_id)
+    return str(ledger_id), str(state)

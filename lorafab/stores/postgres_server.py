@@ -21,6 +21,14 @@ except ImportError as problem:
     ) from problem
 
 Connection = psycopg.Connection[tuple[object, ...]]
+Trouble = psycopg.Error
+CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+"""Another transaction was faster: nothing was changed, start over (SQLSTATE 40001 and 40P01)."""
+VIOLATION = psycopg.IntegrityError
+"""A constraint of the schema; :data:`DUPLICATE` (23505) is one."""
+DUPLICATE = psycopg.errors.UniqueViolation
+EXISTS = (psycopg.errors.DuplicateSchema, psycopg.errors.UniqueViolation)
+ABSENT = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 # An unreachable host is a sentence after 5 s; a cable that is pulled later, after some 11 s. A connection string may
 # say otherwise. Units: seconds, but for tcp_user_timeout (milliseconds).
@@ -51,6 +59,8 @@ _WRONG_DSN = (
 class Server:
     """One database; ``dsn`` is a connection string (URI, or libpq's keywords). Raises LedgerError."""
 
+    _connection: Connection | None = None
+
     def __init__(self, dsn: str) -> None:
         try:
             given = conninfo_to_dict(dsn)
@@ -67,7 +77,10 @@ class Server:
         self._password = str(given.get("password") or "")
         settings = _DEFAULTS | {name: str(value) for name, value in given.items()} | {"client_encoding": "UTF8"}
         self._conninfo = make_conninfo(**settings)
-        self._connection: Connection | None = None
+
+    def __del__(self) -> None:
+        """Hang up: whoever asks one question does not have to."""
+        self.close()
 
     @contextmanager
     def link(self) -> Iterator[Connection]:
@@ -132,13 +145,18 @@ class Server:
         reason, lost = self._reason(problem), self._connection is None or self._connection.closed
         if problem.sqlstate in _READ_ONLY:
             return (
-                f"{self.place} is read-only ({reason}): a standby, or switched to read-only; connect to the server "
+                f"{self.place} is for reading only ({reason}): a standby, or switched so; connect to the server "
                 "that takes changes, then start the run again"
             )
         if lost:
             return (
                 f"the connection to {self.place} was lost before anything was changed ({reason}); check server and "
                 "network, then start the run again"
+            )
+        if isinstance(problem, VIOLATION):
+            return (
+                f"{self.place} refuses what the ledger's rules allow ({reason}), so nothing was changed; stop, and "
+                "look with `lorafab ledger check`"
             )
         if isinstance(problem, psycopg.errors.QueryCanceled):
             return (

@@ -23,8 +23,8 @@ class Holders:
     """Root keys, of all generations."""
     opens: dict[str, int]
     """Key id -> how many of them its private half opens."""
-    lonely: tuple[str, ...]
-    """Keys that one private half opens and no other: there is no escrow."""
+    without_escrow: tuple[str, ...]
+    """Keys that have no box for the escrow; where none was named, those that one private half alone opens."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,15 @@ def _ids(key: KeyDocument, slot: KeySlot) -> set[str]:
     return {box.key_id for box in key.boxes if box.slot == slot}
 
 
-def holders(ledger: BaseLedger, lot: str | None = None) -> Holders:
+def holders(ledger: BaseLedger, lot: str | None = None, escrow: PublicKey | None = None) -> Holders:
     """Count without opening anything. Raises LedgerError."""
     total, opens, lonely = 0, Counter[str](), []
     for document in ledger.documents(lot):
         for key, slot in _keys(document):
             total += 1
-            opens.update(_ids(key, slot))
-            if len(_ids(key, slot)) < 2:
+            ids = _ids(key, slot)
+            opens.update(ids)
+            if len(ids) < 2 if escrow is None else key_id(escrow) not in ids:
                 lonely.append(_place(document, key, slot))
     return Holders(total, dict(sorted(opens.items())), tuple(sorted(lonely)))
 

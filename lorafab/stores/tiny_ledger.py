@@ -3,15 +3,16 @@
 Under ``DATA/ledger/``: ``ledger.json`` (id, schema, written once), ``lock``, ``history.jsonl`` (the truth, see
 :mod:`lorafab.stores.history`), ``view/`` (claims, index and lots, see :mod:`lorafab.stores.view`).
 
-A transaction holds the one lock, repairs what a killed run left (a torn last line is cut off, a last entry that is
-not yet in the view is applied again), writes its history entry durably, then the view. fsyncs: 9 for a first claim, 3
-for a rework or a change of state, 5 for a new key, 7 for two. Nothing that a run does takes longer on a larger ledger.
-Several processes may use a ledger, several computers may not.
+A transaction holds the one lock, cuts off a last line that a killed run tore, reads the entries that the view does not
+have yet, and writes one entry durably: one fsync. A checkpoint brings them into the view, with one fsync a file: when a
+ledger is closed with 12 of them, between boards, or at the latest before the 33rd. Nothing that a run does takes longer
+on a larger ledger. Several processes may use a ledger, several computers may not.
 """
 
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -23,14 +24,25 @@ from lorafab.interfaces import Clock
 from lorafab.stores.atomic import disk_errors, make_folder, require_space, sync_folder, to_json, write_file
 from lorafab.stores.audit import audit_records, audit_view
 from lorafab.stores.claims import ClaimDocument
-from lorafab.stores.history import Entry, History
+from lorafab.stores.history import Entry, History, genesis, make_entry
 from lorafab.stores.ledger import BaseLedger, Change, Document, Work
 from lorafab.stores.lock import FileLock, refuse_network
 from lorafab.stores.records import RecordStore
-from lorafab.stores.view import View
+from lorafab.stores.tail import Tail
+from lorafab.stores.view import Checkpoint, View
 
+_EARLY, _LATE = 12, 32  # entries between two checkpoints: two boards', or five; reading 32 takes 2 ms
 _NEEDED = 4 << 20  # bytes free before a transaction: the files that it writes, a hundred times over
 _LOCK_TIMEOUT_S = 30.0  # a transaction takes milliseconds; on slow flash with a queue of stations, seconds
+
+
+class Moved(BaseModel):
+    """Where a ledger went, and the head that its history had then."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    place: str
+    head: str
 
 
 class _About(BaseModel):
@@ -41,6 +53,7 @@ class _About(BaseModel):
     schema_version: Literal["lorafab.ledger/2"] = "lorafab.ledger/2"
     ledger_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     driver: Literal["tinydb"] = "tinydb"
+    moved: Moved | None = None
 
 
 class TinyLedger(BaseLedger):
@@ -51,8 +64,8 @@ class TinyLedger(BaseLedger):
         self._folder, self._about, self._read_only = folder, about, read_only
         self._history = History(folder / "history.jsonl", about.ledger_id)
         self._view = View(folder)
-        self._last: Entry | None = None
-        self._applied = 0  # newest entry of which this process knows that the view has it
+        self._tail = Tail(self._view)
+        self._seen = Checkpoint(0, self._history.genesis, 0)  # how much of the history this process has read
 
     @classmethod
     def create(cls, data_dir: Path, clock: Clock) -> Self:
@@ -74,25 +87,26 @@ class TinyLedger(BaseLedger):
         Raises LedgerError when there is none, or, for writing, when its newest part is damaged.
         """
         folder = data_dir / "ledger"
-        ledger = cls(folder, _read_about(folder), clock, read_only)
+        ledger = cls(folder, _open_about(folder), clock, read_only)
         if not read_only:
             refuse_network(folder, LedgerError)
             with _lock(folder):
-                ledger._recover()
+                ledger._refresh(repair=True)
         return ledger
 
     @classmethod
     def rebuild(cls, data_dir: Path, clock: Clock) -> Self:
         """Make the view (claims, index, lots) anew from the history, all of it or nothing, and open the ledger.
 
-        Raises LedgerError when the history is damaged, or when the view or a record knows of a later entry: then
+        Raises LedgerError when the history is damaged, or when the view or a record knows an entry that it lacks: then
         the history is what must be restored.
         """
         folder = data_dir / "ledger"
-        ledger = cls(folder, _read_about(folder), clock, read_only=False)
+        ledger = cls(folder, _open_about(folder), clock, read_only=False)
         with _lock(folder):
-            ledger._refuse_unsound_history(RecordStore(data_dir))
-            ledger._view.replace(entry.document for entry in ledger.entries() if isinstance(entry, Entry))
+            ledger._require_history(RecordStore(data_dir))
+            entries = (entry for entry in ledger.entries() if isinstance(entry, Entry))
+            ledger._view.replace(entries, ledger._history.genesis)
         return cls.open(data_dir, clock)
 
     @classmethod
@@ -107,6 +121,25 @@ class TinyLedger(BaseLedger):
                     _lay_out(folder)
         return cls.open(data_dir, clock)
 
+    @staticmethod
+    def moved(data_dir: Path) -> tuple[str, Moved | None]:
+        """Ledger id, and where the ledger under ``data_dir`` was moved to (None: nowhere). Raises LedgerError."""
+        about = _read_about(data_dir / "ledger")
+        return about.ledger_id, about.moved
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every process from changing the ledger, while one that was opened read-only is moved away."""
+        with _lock(self._folder):
+            _open_about(self._folder)
+            yield
+
+    def seal(self, place: str) -> None:
+        """Close it for ever: it goes on at ``place``. To be called while it is :meth:`held`. Raises LedgerError."""
+        path = self._folder / "ledger.json"
+        about = self._about.model_copy(update={"moved": Moved(place=place, head=self.head())})
+        write_file(path, _about_bytes(about, path), LedgerError)
+
     @property
     def ledger_id(self) -> str:
         """Which ledger this is, 32 hex digits; a lot names the one that it belongs to."""
@@ -114,13 +147,14 @@ class TinyLedger(BaseLedger):
 
     def head(self) -> str:
         """Hash of the newest whole entry of the history, 64 lower-case hex digits. Raises LedgerError."""
-        last = self._history.tail()
-        return last.hash if last else self._history.genesis
+        self._refresh()
+        return self._seen.hash
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever written into it."""
-        return self._history.tail() is None
+        self._refresh()
+        return self._seen.seq == 0
 
     def entries(self) -> Iterator[Entry | str]:
         """Walk the whole chain: each entry, and between them one sentence for each thing that is wrong."""
@@ -128,88 +162,99 @@ class TinyLedger(BaseLedger):
 
     def documents(self, lot: str | None = None) -> Iterator[ClaimDocument]:
         """Every identity (of one lot), file by file. Raises LedgerError at a damaged file."""
-        return (document for document in self._view.all() if lot is None or document.lot == lot)
+        return (document for document in self._read().all() if lot is None or document.lot == lot)
 
     def check(self) -> list[str]:
         """Check everything (see :func:`lorafab.stores.audit.audit_view`); an empty list: the ledger is sound."""
         try:
             with nullcontext() if self._read_only else _lock(self._folder):
                 if not self._read_only:
-                    with suppress(LedgerError):  # the audit says it again, with the place
-                        self._recover()
                     self._view.clean()
-                return list(audit_view(self.entries(), self._view))
+                    with suppress(LedgerError):  # the audit says it again, with the place
+                        self._refresh(repair=True)
+                        self._checkpoint()
+                return list(audit_view(self._history.genesis, self.entries(), self._view))
         except LedgerError as problem:
             return [str(problem)]
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Bring a view that has fallen behind up to date: between boards, when nobody waits. Raises LedgerError."""
+        if not self._read_only and len(self._tail.entries) >= _EARLY:
+            with _lock(self._folder):
+                self._refresh(repair=True)
+                self._checkpoint()
 
     # Inside
 
-    def _read(self) -> View:
-        return self._view
+    def _read(self) -> Tail:
+        self._refresh()
+        return self._tail
 
     def _change(self, work: Work) -> Document:
         if self._read_only:
             raise LedgerError(f"{self._folder} was opened for reading only; open it for writing to change it")
         with _lock(self._folder):
+            _open_about(self._folder)  # it may have been moved since this process opened it
             require_space(self._folder, _NEEDED, LedgerError)
-            self._recover()
-            change = work(self._view)
+            self._refresh(repair=True)
+            if len(self._tail.entries) >= _LATE:
+                self._checkpoint()
+            change = work(self._tail)
             return self._commit(change) if isinstance(change, Change) else change
 
-    def _recover(self) -> None:
-        self._view.require()
-        self._last = self._history.repair(self._refuse_all_ahead)
-        if self._last is None:
-            self._refuse_ahead(next(self._view.all(), None), self._last)
+    def _commit(self, change: Change) -> Document:
+        now = self._now()
+        new = change.new.changed(seq=self._seen.seq + 1, updated=now)
+        entry = make_entry(change.entry(now), new, self._seen.hash)
+        self._take(entry, self._seen.offset + self._history.append(entry))
+        return new
+
+    def _refresh(self, repair: bool = False) -> None:
+        """Read what other processes have added; ``repair``: under the lock, so that what is torn was left by a kill."""
+        checkpoint = self._view.checkpoint()
+        if checkpoint.seq > self._seen.seq:
+            self._seen, self._tail = checkpoint, Tail(self._view)
+        elif self._tail.entries and checkpoint.seq >= self._tail.entries[0].seq:
+            self._tail = Tail(self._view, (entry for entry in self._tail.entries if entry.seq > checkpoint.seq))
+        read = self._history.since(self._seen.offset, self._seen.hash, self._seen.seq)
+        for entry in read.entries:
+            self._take(entry, 0)
+        self._seen = replace(self._seen, offset=read.end)
+        if read.torn and repair:
+            entry_left = self._history.repair(read)
+            if entry_left is not None:
+                self._take(entry_left, read.end + len(read.torn.rstrip(b"\0")) + 1)
+
+    def _take(self, entry: Entry, offset: int) -> None:
+        self._tail.add(entry)
+        self._seen = Checkpoint(entry.seq, entry.hash, offset)
+
+    def _checkpoint(self) -> None:
+        """Bring the tail into the view; the caller holds the lock and has refreshed. May be killed, and repeated."""
+        if not self._tail.entries:
             return
-        if self._last.seq == self._applied:
-            return
-        wanted = self._last.document
-        current = self._view.current(wanted)
-        if current is None or current.seq < wanted.seq:
-            self._view.apply(wanted, current)
-        self._refuse_ahead(current, self._last)
-        self._applied = wanted.seq
+        self._view.take(self._tail.entries, self._seen)
+        self._tail = Tail(self._view)
 
-    def _refuse_all_ahead(self, last: Entry | None) -> None:
-        """What looks torn may have been acknowledged and damaged since: then the view has it."""
-        for document in self._view.all():
-            self._refuse_ahead(document, last)
-
-    def _refuse_ahead(self, document: Document | None, last: Entry | None) -> None:
-        """A claim newer than the newest entry means that acknowledged entries are gone."""
-        end = last.seq if last else 0
-        if document is not None and document.seq > end:
-            raise LedgerError(
-                f"the history of {self._folder} ends at entry {end}, but {document.name} was changed by "
-                f"entry {document.seq}: the end of the history is lost; stop, and restore the ledger from the backup"
-            )
-
-    def _refuse_unsound_history(self, records: RecordStore) -> None:
-        problems = [entry for entry in self.entries() if isinstance(entry, str)]
+    def _require_history(self, records: RecordStore) -> None:
+        """Raise LedgerError when the history is damaged, or lacks an entry that the view or a record knows."""
+        known = last = Checkpoint(0, self._history.genesis, 0)
+        with suppress(LedgerError):  # a damaged view: that is why it is made again
+            known = self._view.checkpoint()
+        problems = []
+        for entry in self.entries():
+            if isinstance(entry, str):
+                problems.append(entry)
+            elif last != known:
+                last = last.after(entry)
+        if last != known:
+            problems.append(f"it lacks entry {known.seq}, from which the view was made")
         problems += audit_records(self._history.genesis, self.entries(), records)
         if problems:
             raise LedgerError(
                 f"the view cannot be made again from a damaged history ({problems[0]}); restore the history from the "
                 "backup first"
             )
-        last = self._history.tail()
-        for name in self._view.names():
-            with suppress(LedgerError):  # damaged: that is why it is made again
-                for document in self._view.documents(name):
-                    self._refuse_ahead(document, last)
-
-    def _commit(self, change: Change) -> Document:
-        self._refuse_ahead(change.previous, self._last)
-        now = self._now()
-        new = change.new.changed(seq=self._last.seq + 1 if self._last else 1, updated=now)
-        self._last = self._history.append(change.entry(now), new, self._last)
-        self._view.apply(new, change.previous)
-        self._applied = new.seq
-        return new
 
 
 def _lock(folder: Path) -> FileLock:
@@ -221,12 +266,23 @@ def _lay_out(folder: Path) -> None:
     history = folder / "history.jsonl"
     if history.exists() and history.stat().st_size:
         raise LedgerError(f"{folder} has a history but no ledger.json; restore the ledger from the backup")
-    View(folder).create()
+    about = _About(ledger_id=uuid.uuid4().hex)
+    View(folder).create(genesis(about.ledger_id))
     write_file(history, b"", LedgerError)
     path = folder / "ledger.json"
-    write_file(path, _about_bytes(_About(ledger_id=uuid.uuid4().hex), path), LedgerError)
+    write_file(path, _about_bytes(about, path), LedgerError)
     with disk_errors(folder, LedgerError):
         sync_folder(folder.parent)
+
+
+def _open_about(folder: Path) -> _About:
+    about = _read_about(folder)
+    if about.moved is not None:
+        raise LedgerError(
+            f"the ledger in {folder} was moved to PostgreSQL, {about.moved.place}, and nothing may be claimed here any "
+            "more; name the driver postgresql as the station's store, or give --dsn-env"
+        )
+    return about
 
 
 def _read_about(folder: Path) -> _About:
@@ -249,4 +305,4 @@ def _read_about(folder: Path) -> _About:
 
 
 def _about_bytes(about: _About, path: Path) -> bytes:
-    return to_json(about.model_dump(), path, LedgerError) + b"\n"
+    return to_json(about.model_dump(exclude_none=True), path, LedgerError) + b"\n"

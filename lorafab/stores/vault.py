@@ -86,6 +86,29 @@ class Vault:
         return key, sealed
 
 
+def weak_points(mirror: Path | None, escrow: Path | None, data: Path) -> list[str]:
+    """A sentence for each way in which one loss takes all keys; the line runs all the same. ``data`` may be missing."""
+    found = []
+    if mirror is None:
+        found.append(
+            "the vault has no mirror: when the disk is lost, so are the keys of all boards; name a folder of a second "
+            "disk as vault.mirror"
+        )
+    elif not mirror.is_dir():
+        found.append(f"the vault's mirror {mirror} is no folder, so no board will be started; mount the disk")
+    elif mirror.stat().st_dev == next(place for place in (data, *data.parents) if place.exists()).stat().st_dev:
+        found.append(
+            f"the vault's mirror {mirror} is on the disk of {data}, and is lost with it; name a folder of a second disk"
+        )
+    if escrow is None:
+        found.append(
+            "the vault has no escrow: when the back office's private half is lost, so are the keys of all boards; make "
+            "a second pair with `lorafab vault init`, keep its private half offline, and name the public one as "
+            "vault.escrow_key"
+        )
+    return found
+
+
 def seal(key: Secret, public: X25519PublicKey, dev_eui: Eui64, generation: int, slot: KeySlot) -> SealedBox:
     """Encrypt a key to one public key, bound to its place. Raises VaultError."""
     try:

@@ -1,20 +1,24 @@
-"""The ledger's view of its history: small TinyDB files in which one identity is found with one read.
+"""The ledger's view of its history up to a checkpoint: small TinyDB files, of which one names any identity.
 
-``view/claims/xx/yy.json``: claim documents by DevEUI, xxyy = crc32(DevEUI) & 0xffff. ``view/index/xx/yy.json``: label,
+``view/claims/xxxx.json``: claim documents by DevEUI, xxxx = crc32(DevEUI) & 0xffff. ``view/index/xxxx.json``: label,
 serial, chip id and key check value -> DevEUI. ``view/lots/<lot>.json``. With 65 536 files of each kind a file has one
 or two claims at 100 000 boards and 15 at 1 000 000, so that the cost of a change does not grow (measured in
-docs/decisions/0001). All folders are made with the ledger: one that is missing later was lost.
+docs/decisions/0001). The folders are made with the ledger: one that is missing later was lost.
 
-Index entries are written before the document; one that its document does not confirm is stale and is ignored. Every
-byte of the view follows from the history, so that it can be held against it, and be made again.
+``view/checkpoint.json`` says how much of the history the files have; it is written after them, so that a checkpoint
+that was killed is made once more. An index entry that its document does not confirm is stale and is ignored. Every byte
+of the view follows from the history, so that it can be held against it, and be made again.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +28,38 @@ from tinydb.table import Document, Table
 
 from lorafab.domain.identity import Eui64
 from lorafab.errors import LedgerError
-from lorafab.stores.atomic import disk_errors, open_table, remove_leftovers, sync_folder
+from lorafab.stores.atomic import Batch, disk_errors, open_table, remove_leftovers, sync_folder, write_file
 from lorafab.stores.claims import ClaimDocument, LotDocument, unique_keys
+from lorafab.stores.history import Entry, canonical
 
-_KINDS = ("claims", "index", "lots")
-_TABLES = {"claims": "claims", "index": "index", "lots": "lot"}
-FOLDERS = ("lots", *(f"{kind}/{number:02x}" for kind in ("claims", "index") for number in range(256)))
-"""Where the files of a view lie; every one is made with it."""
+FOLDERS = {"claims": "claims", "index": "index", "lots": "lot"}
+"""Folder of a view -> table in its files."""
+
+_CHECKPOINT = "checkpoint.json"
 _REBUILD = "make the view again with `lorafab ledger check --rebuild`"
 
 Rows = dict[str, Any]
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How much of the history a view has."""
+
+    seq: int
+    """Newest entry that it has; 0 for none."""
+    hash: str
+    """Of that entry, or the ledger's genesis."""
+    offset: int
+    """Bytes of the history up to and with that entry."""
+
+    def after(self, entry: Entry) -> "Checkpoint":
+        """The one behind the next entry."""
+        return Checkpoint(entry.seq, entry.hash, self.offset + len(canonical(entry)) + 1)
+
+    def to_bytes(self) -> bytes:
+        """As the file holds it."""
+        return _json(asdict(self)) + b"\n"
 
 
 class View:
@@ -45,30 +71,24 @@ class View:
 
     # Making
 
-    def create(self) -> None:
-        """Make an empty view, durably. Raises LedgerError."""
-        self.replace(())
+    def create(self, genesis: str) -> None:
+        """Make the view of an empty history, durably. Raises LedgerError."""
+        self.replace((), genesis)
 
-    def require(self) -> None:
-        """Raise LedgerError when the view is gone: it must not be taken for an empty one."""
-        for kind in _KINDS:
-            self._require(kind)
-
-    def replace(self, history: Iterable[ClaimDocument | LotDocument]) -> None:
-        """Make the whole view from all documents that the history ever had, in order, and swap it in.
+    def replace(self, history: Iterable[Entry], genesis: str) -> None:
+        """Make the whole view from all entries of a history, in order, and swap it in.
 
         A kill leaves the old view or the new one, or, between two renames, none, which every user of it refuses.
         Takes about 3 kB of memory a board. Raises LedgerError.
         """
         new, old = (self._root.with_name(f"view.{name}") for name in ("new", "old"))
-        files = _files(history)
+        files, checkpoint = _files(history, genesis)
         with disk_errors(new, LedgerError):
             for leftover in (new, old):
                 shutil.rmtree(leftover, ignore_errors=True)
             for name in FOLDERS:
                 (new / name).mkdir(parents=True)
-            for kind in ("", *_KINDS):
-                sync_folder(new / kind)
+            write_file(new / _CHECKPOINT, checkpoint.to_bytes(), LedgerError)
             for name, rows in files.items():
                 (new / name).write_bytes(_file(name, rows))
             if files:
@@ -80,9 +100,27 @@ class View:
             shutil.rmtree(old, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove temporary files that killed runs left. Looks into every folder."""
-        for name in FOLDERS:
+        """Remove temporary files that killed runs left. Looks at every file's name."""
+        for name in (".", *FOLDERS):
             remove_leftovers(self._root / name)
+
+    def checkpoint(self) -> Checkpoint:
+        """Read how much of the history the view has.
+
+        Raises LedgerError when that is damaged, or when the view is gone: it must not be taken for an empty one.
+        """
+        for folder in FOLDERS:
+            self._require(folder)
+        path = self._root / _CHECKPOINT
+        if not path.exists():
+            raise LedgerError(f"{path} is missing, and with it what the view is worth; {_REBUILD}")
+        with disk_errors(path, LedgerError):
+            data = path.read_bytes()
+        with suppress(orjson.JSONDecodeError, TypeError):
+            found = Checkpoint(**orjson.loads(data))
+            if found.to_bytes() == data and isinstance(found.hash, str) and _HASH.fullmatch(found.hash):
+                return found
+        raise LedgerError(f"{path} is damaged; {_REBUILD}")
 
     # Asking
 
@@ -92,21 +130,16 @@ class View:
         found = self._table(name).get(doc_id=dev_eui.value)
         return self._parse(found, str(dev_eui.value), name) if isinstance(found, Document) else None
 
-    def holders(self, kind: str, key: str, settled: bool = False) -> list[ClaimDocument]:
-        """Identities that have this label, serial, chip or kcv, as their documents confirm.
-
-        ``settled`` says that no transaction is pending: then an index entry without a document is not early but
-        orphaned, its file of claims is lost, and LedgerError is raised before an identity is given away twice.
-        """
-        found = self._entry(kind, key)[1]
-        documents = [(name, self.get(Eui64.parse(name))) for name in found]
-        for name, document in documents:
-            if settled and document is None:
-                raise LedgerError(
-                    f"DevEUI {name} has {kind} {key}, but its claim is missing from {self._root}: a file was lost; "
-                    f"stop, and {_REBUILD}"
-                )
-        return [document for _, document in documents if document and (kind, key) in unique_keys(document)]
+    def owners(self, kind: str, key: str, batch: Batch | None = None) -> list[str]:
+        """DevEUIs that ever had this label, serial, chip or kcv (``batch``: as it will be). Raises LedgerError."""
+        name = _shard("index", f"{kind}:{key}".encode())
+        entry = self._table(name, batch).get(doc_id=_number(kind, key))
+        try:
+            return [str(Eui64.parse(owner)) for owner in entry["dev_euis"]] if isinstance(entry, Document) else []
+        except (KeyError, TypeError, ValueError) as problem:
+            raise LedgerError(
+                f"{self._root / name} is damaged (an index entry without DevEUIs); {_REBUILD}"
+            ) from problem
 
     def lot(self, name: str) -> LotDocument | None:
         """What is noted of a lot. Raises LedgerError when its file is damaged."""
@@ -116,10 +149,6 @@ class View:
             return LotDocument.model_validate(found) if isinstance(found, Document) else None
         except ValidationError as problem:
             raise LedgerError(f"{self._root / path} is damaged (this is no lot); {_REBUILD}") from problem
-
-    def current(self, wanted: ClaimDocument | LotDocument) -> ClaimDocument | LotDocument | None:
-        """Find what the view has of the same identity or lot."""
-        return self.lot(wanted.lot) if isinstance(wanted, LotDocument) else self.get(Eui64.parse(wanted.dev_eui))
 
     def all(self) -> Iterator[ClaimDocument]:
         """Read every claim document. Raises LedgerError at a damaged file."""
@@ -134,29 +163,31 @@ class View:
 
     # Changing
 
-    def apply(self, new: ClaimDocument | LotDocument, previous: ClaimDocument | LotDocument | None) -> None:
-        """Bring the view to ``new``: index entries first, the document last; may be repeated. 2 fsyncs a file."""
-        if isinstance(new, LotDocument):
-            _put(self._table(f"lots/{new.lot}.json"), 1, new.model_dump(mode="json"), previous is not None)
-            return
-        assert not isinstance(previous, LotDocument)
-        for kind, key in sorted(unique_keys(new) - (unique_keys(previous) if previous else set())):
-            self._point(kind, key, new.dev_eui)
-        dev_eui = Eui64.parse(new.dev_eui)
-        table = self._table(_shard("claims", dev_eui.to_bytes()))
-        _put(table, dev_eui.value, new.model_dump(mode="json"), previous is not None)
+    def take(self, entries: Iterable[Entry], checkpoint: Checkpoint) -> None:
+        """Bring the view up to ``checkpoint`` with the entries since the last one; may be killed, and repeated.
 
-    def _point(self, kind: str, key: str, dev_eui: str) -> None:
-        table, found = self._entry(kind, key)
-        wanted = sorted({*found, dev_eui})  # equal serials of several lots, and stale ones, which no reader believes
-        if wanted != found:
-            _put(table, _number(kind, key), {"kind": kind, "key": key, "dev_euis": wanted}, bool(found))
+        One fsync a file that changes, and some more. Raises LedgerError.
+        """
+        batch = Batch()
+        newest: dict[str, ClaimDocument | LotDocument] = {}
+        for entry in entries:
+            newest[entry.document.name] = entry.document
+            if entry.claim is not None:
+                self._point(batch, entry.claim)
+        for document in newest.values():
+            name, number, _ = claim_row(document) if isinstance(document, ClaimDocument) else lot_row(document)
+            self._table(name, batch).upsert(Document(document.model_dump(mode="json"), int(number)))
+        batch.commit()
+        write_file(self._root / _CHECKPOINT, checkpoint.to_bytes(), LedgerError)
 
-    def _entry(self, kind: str, key: str) -> tuple[Table, list[str]]:
-        name = _shard("index", f"{kind}:{key}".encode())
-        table = self._table(name)
-        entry = table.get(doc_id=_number(kind, key))
-        return table, self._owners(entry, name) if isinstance(entry, Document) else []
+    def _point(self, batch: Batch, claim: ClaimDocument) -> None:
+        """Have the index lead to this version of a claim, beside those that had the same keys before."""
+        for kind, key in unique_keys(claim):
+            found = self.owners(kind, key, batch)
+            if claim.dev_eui not in found:
+                row = {"kind": kind, "key": key, "dev_euis": sorted([*found, claim.dev_eui])}
+                name = _shard("index", f"{kind}:{key}".encode())
+                self._table(name, batch).upsert(Document(row, _number(kind, key)))
 
     # Checking
 
@@ -166,7 +197,7 @@ class View:
             yield from self.files(folder)
 
     def files(self, folder: str) -> list[str]:
-        """The :meth:`names` of one of the `FOLDERS`. Raises LedgerError when it is lost."""
+        """The :meth:`names` in one folder. Raises LedgerError when it is lost."""
         self._require(folder)
         with disk_errors(self._root / folder, LedgerError):
             return [f"{folder}/{name}" for name in sorted(os.listdir(self._root / folder)) if name[0] != "."]
@@ -182,7 +213,7 @@ class View:
             data = path.read_bytes()
         try:
             tables = orjson.loads(data)
-            rows = tables[_TABLES[name.split("/")[0]]]
+            rows = tables[FOLDERS[name.split("/")[0]]]
             if tables and orjson.dumps(tables, option=orjson.OPT_SORT_KEYS) == data and len(tables) == 1:
                 return dict(rows)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
@@ -191,21 +222,15 @@ class View:
 
     # Inside
 
-    def _table(self, name: str) -> Table:
-        self._require(os.path.dirname(name))
-        return open_table(self._root / name, _TABLES[name.split("/")[0]], LedgerError)
+    def _table(self, name: str, batch: Batch | None = None) -> Table:
+        folder = name.split("/")[0]
+        self._require(folder)
+        path = self._root / name
+        return open_table(path, FOLDERS[folder], LedgerError) if batch is None else batch.table(path, FOLDERS[folder])
 
     def _require(self, folder: str) -> None:
         if not (self._root / folder).is_dir():
             raise LedgerError(f"{self._root / folder} is missing, and with it who has which identity; {_REBUILD}")
-
-    def _owners(self, entry: Document, name: str) -> list[str]:
-        try:
-            return [str(Eui64.parse(owner)) for owner in entry["dev_euis"]]
-        except (KeyError, TypeError, ValueError) as problem:
-            raise LedgerError(
-                f"{self._root / name} is damaged (an index entry without DevEUIs); {_REBUILD}"
-            ) from problem
 
     def _parse(self, row: Any, number: str, name: str) -> ClaimDocument:
         path = self._root / name
@@ -236,51 +261,37 @@ def index_row(kind: str, key: str, dev_euis: Iterable[str]) -> tuple[str, str, b
     return _shard("index", f"{kind}:{key}".encode()), str(_number(kind, key)), _json(row)
 
 
-def expected_rows(history: Iterable[ClaimDocument | LotDocument]) -> Iterator[tuple[str, str, bytes]]:
-    """Every row of the view that follows from all documents that the history ever had, in order."""
-    newest: dict[tuple[str, str], bytes] = {}
+def _files(history: Iterable[Entry], genesis: str) -> tuple[dict[str, dict[str, bytes]], Checkpoint]:
+    """File -> row id -> row, as they follow from a whole history, and where it ends."""
+    files: dict[str, dict[str, bytes]] = defaultdict(dict)
     index: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for document in history:
-        if isinstance(document, LotDocument):
-            name, number, row = lot_row(document)
-        else:
-            name, number, row = claim_row(document)
+    last = Checkpoint(0, genesis, 0)
+    for entry in history:
+        document = entry.document
+        name, number, row = claim_row(document) if isinstance(document, ClaimDocument) else lot_row(document)
+        files[name][number] = row
+        if isinstance(document, ClaimDocument):
             for pair in unique_keys(document):
                 index[pair].add(document.dev_eui)
-        newest[(name, number)] = row
-    for (name, number), row in newest.items():
-        yield name, number, row
+        last = last.after(entry)
     for (kind, key), dev_euis in index.items():
-        yield index_row(kind, key, dev_euis)
-
-
-def _files(history: Iterable[ClaimDocument | LotDocument]) -> dict[str, dict[str, bytes]]:
-    files: dict[str, dict[str, bytes]] = defaultdict(dict)
-    for name, number, row in expected_rows(history):
+        name, number, row = index_row(kind, key, dev_euis)
         files[name][number] = row
-    return files
+    return files, last
 
 
 def _file(name: str, rows: dict[str, bytes]) -> bytes:
     """What TinyDB and our storage write for these rows."""
     table = {number: orjson.Fragment(rows[number]) for number in sorted(rows)}
-    return orjson.dumps({_TABLES[name.split("/")[0]]: table})
+    return orjson.dumps({FOLDERS[name.split("/")[0]]: table})
 
 
 def _json(row: object) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
 
 
-def _put(table: Table, number: int, document: dict[str, object], exists: bool) -> None:
-    if exists:
-        table.update(document, doc_ids=[number])
-    else:
-        table.insert(Document(document, number))
-
-
 def _shard(kind: str, key: bytes) -> str:
-    number = zlib.crc32(key)
-    return f"{kind}/{number >> 8 & 0xFF:02x}/{number & 0xFF:02x}.json"
+    return f"{kind}/{zlib.crc32(key) & 0xFFFF:04x}.json"
 
 
 def _number(kind: str, key: str) -> int:

@@ -1,6 +1,6 @@
 """Prints the sticker of a virtual board and photographs it: what the virtual jig's camera sees.
 
-The picture depends on the label's text alone, so that runs repeat byte for byte. The only door to segno.
+The picture depends on the label's text alone, so that runs repeat byte for byte. A door to segno.
 """
 
 import hashlib

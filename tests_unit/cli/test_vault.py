@@ -2,6 +2,8 @@
 
 import getpass
 import json
+import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from lorafab.stores.keyring import create_pair, load_private
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault, key_id, load_public
 from tests_unit.cli.answer import Answer, Command
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -197,8 +201,10 @@ def test_vault_show_counts_who_opens_what(on: Command, pairs: dict[str, Path], s
     document = on("vault", "show").document
     assert document["keys"] == 4
     assert document["opens"][key_id(load_public(pairs["office"].with_suffix(".pub")))] == 2
-    assert "appkey of DevEUI 024C464200000001, generation 2" in document["sealed_to_one_key_only"]
-    assert on("vault", "show", "--lot=other").document == {"keys": 0, "opens": {}, "sealed_to_one_key_only": []}
+    assert "appkey of DevEUI 024C464200000001, generation 2" in document["without_escrow"]
+    named = on("vault", "show", f"--escrow={pairs['next'].with_suffix('.pub')}").document
+    assert len(named["without_escrow"]) == 4
+    assert on("vault", "show", "--lot=other").document == {"keys": 0, "opens": {}, "without_escrow": []}
 
 
 def test_vault_check_opens_every_key_and_names_what_does_not_open(
@@ -256,3 +262,34 @@ def test_a_private_half_that_others_can_read_is_said(on: Command, pairs: dict[st
     assert answer.status == 0
     assert json.loads(answer.out) == {"opened": 0, "problems": []}
     assert "can be read by others (mode 644, wanted 600); run `chmod 600`" in answer.err
+
+
+# --- station check ---
+
+
+def test_station_check_says_where_one_loss_takes_all_keys(lorafab: Command, tmp_path: Path) -> None:
+    """No mirror and no escrow: notices, and no refusal; the demo vault is for playing and has none."""
+    for folder in ("stations", "firmware/endnode-wle5"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("src", "hal"))
+    check = ("station", "check", "A", "--json", f"--root={tmp_path}")
+    lorafab(*check).refused(4, "vault.pub does not exist", "`lorafab vault init`")
+    create_pair(tmp_path / "p.pem", tmp_path / "stations" / "vault.pub", None)
+    mirror, escrow = lorafab(*check).document["notices"]
+    assert "no mirror" in mirror
+    assert "no escrow" in escrow
+    assert lorafab("station", "check", "sim", "--json", f"--root={tmp_path}").document["notices"] == []
+
+
+def test_a_command_that_opens_keys_guards_the_logs(
+    on: Command, pairs: dict[str, Path], ledger: TinyLedger, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Libraries that get them may log them."""
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.LogRecord)
+    key = Secret(bytes(range(0x30, 0x40)))
+    logging.getLogger("x").warning("before: %s", key.reveal().hex())
+    on("vault", "check", f"--private={pairs['next']}")
+    logging.getLogger("x").warning("after: %s", key.reveal().hex())
+    before, after = caplog.messages
+    assert key.reveal().hex() in before
+    assert "withheld" in after

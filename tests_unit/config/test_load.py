@@ -160,7 +160,7 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
             "unknown driver 'serial-relay'; known drivers: manual, virtual",
         ),
         (SIM, "driver: tinydb", "driver: sqlite", "store has an unknown driver 'sqlite'; known drivers: tinydb, postg"),
-        (SIM, "{driver: tinydb}", "tinydb", "stations/sim.yaml:11:1: store: it should be a valid dictionary"),
+        (SIM, "{driver: tinydb}", "tinydb", "stations/sim.yaml:11:1: store: it should be a valid map"),
         (
             SIM,
             "{driver: tinydb}",
@@ -507,9 +507,9 @@ def test_a_serial_is_of_one_lot_of_its_product(root: Path, other: str, overlaps:
         assert len(load_lots(root)) == 2
         return
     said = refusal(root)
-    assert said.startswith("stations/lots/demo.yaml:10:1: serial: LF00000001 to LF00005000 of lot demo overlap LF0000")
+    assert said.startswith("stations/lots/demo.yaml:11:1: serial: LF00000001 to LF00005000 of lot demo overlap LF0000")
     assert said.endswith(
-        "of lot other (stations/lots/other.yaml:10:1), wanted each serial in one lot; change prefix or first of one of "
+        "of lot other (stations/lots/other.yaml:11:1), wanted each serial in one lot; change prefix or first of one of "
         "the two"
     )
     spoil(root, file, "product: endnode-wle5", "product: other")
@@ -542,7 +542,7 @@ def test_only_the_lots_that_overlap_are_stopped(root: Path) -> None:
 def test_a_lot_file_that_cannot_be_read_stops_all_of_them(root: Path) -> None:
     """Its numbers might be this lot's: the sentence names that file."""
     file = another_lot(root, "other", "quantity: 5000", "quantity: many")
-    assert refusal(root) == f"{file}:9:3: dev_eui.quantity: it should be a valid integer"
+    assert refusal(root) == f"{file}:10:3: dev_eui.quantity: it should be a valid integer"
 
 
 def test_a_secure_element_is_a_later_store(root: Path) -> None:
@@ -550,7 +550,7 @@ def test_a_secure_element_is_a_later_store(root: Path) -> None:
     spoil(root, LOT, CHIPS[0], CHIPS[1].replace("source: chip", "source: secure-element"))
     assert load_lot(root, "demo").dev_eui.source == "secure-element"
     assert refusal(root) == (
-        "stations/sim.yaml:5:1: lot demo takes its DevEUIs from a secure element (stations/lots/demo.yaml:7:3), but "
+        "stations/sim.yaml:5:1: lot demo takes its DevEUIs from a secure element (stations/lots/demo.yaml:8:3), but "
         "endnode-wle5 keeps its identity in the flash: a later store, so give the lot another dev_eui.source"
     )
 

@@ -205,27 +205,25 @@ def test_an_application_that_is_not_there_is_refused(tmp_path: Path, documented:
 
 
 @pytest.mark.parametrize("documented", [False, True], ids=["as ChirpStack answers", "as documented"])
-@pytest.mark.parametrize(
-    ("theirs", "words"),
-    [
+def test_somebody_elses_device_is_left_alone(tmp_path: Path, documented: bool) -> None:
+    """Its keys are never touched, and the sentence says whose it seems to be."""
+    cases: list[tuple[dict[str, object], tuple[str, ...]]] = [
         ({"tenant": 2}, ("another tenant",)),
         ({"application_id": "ffffffff-1111-4222-8333-444455556666"}, ("in application", "ffffffff")),
         ({"join_eui": "0000000000000001"}, ("JoinEUI 0000000000000001", "70b3d57ed0000001")),
-    ],
-)
-def test_somebody_elses_device_is_left_alone(
-    tmp_path: Path, documented: bool, theirs: dict[str, object], words: tuple[str, ...]
-) -> None:
-    """Its keys are never touched, and the sentence says whose it seems to be."""
-    one = board()
-    eui = str(one.dev_eui).lower()
+    ]
+    boards = [board(number) for number in range(1, 4)]
     mine = {"name": "x", "application_id": APPLICATION, "device_profile_id": PROFILE, "tenant": 1, "tags": {}}
-    devices = {eui: {**mine, "join_eui": str(one.join_eui).lower(), **theirs}}
-    keys = {eui: {"nwk_key": 16 * "77", "app_key": ZEROS, "gen_app_key": ZEROS}}
+    devices = {
+        str(one.dev_eui).lower(): {**mine, "join_eui": str(one.join_eui).lower(), **theirs}
+        for one, (theirs, _) in zip(boards, cases, strict=True)
+    }
+    keys = {eui: {"nwk_key": 16 * "77", "app_key": ZEROS, "gen_app_key": ZEROS} for eui in devices}
     with running(tmp_path, documented=documented, devices=devices, keys=keys) as server:
-        with pytest.raises(ForeignDevice) as error:
-            put(server, one)
-        refused(error, "70B3D5499A000001", *words)
+        for one, (_, words) in zip(boards, cases, strict=True):
+            with pytest.raises(ForeignDevice) as error:
+                put(server, one)
+            refused(error, str(one.dev_eui), *words)
         assert server.state()["keys"] == keys
 
 

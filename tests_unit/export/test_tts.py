@@ -21,12 +21,35 @@ from lorafab.export.device import Device
 DATA = Path(__file__).resolve().parents[1] / "data" / "export"
 
 # ttscsv.go, csvFieldSetters: what the importer knows; any other column is ignored in silence.
-KNOWN = set(
-    "id dev_eui join_eui app_eui name description frequency_plan_id lorawan_version lorawan_phy_version brand_id model_id "
-    "hardware_version firmware_version band_id vendor_id vendor_profile_id app_key nwk_key rx1_delay "
-    "supports_32_bit_f_cnt dev_addr app_s_key f_nwk_s_int_key last_f_cnt_up last_n_f_cnt_down last_a_f_cnt_down "
-    "supports_class_c".split()
-)
+KNOWN = {
+    "id",
+    "dev_eui",
+    "join_eui",
+    "app_eui",
+    "name",
+    "description",
+    "frequency_plan_id",
+    "lorawan_version",
+    "lorawan_phy_version",
+    "brand_id",
+    "model_id",
+    "hardware_version",
+    "firmware_version",
+    "band_id",
+    "vendor_id",
+    "vendor_profile_id",
+    "app_key",
+    "nwk_key",
+    "rx1_delay",
+    "supports_32_bit_f_cnt",
+    "dev_addr",
+    "app_s_key",
+    "f_nwk_s_int_key",
+    "last_f_cnt_up",
+    "last_n_f_cnt_down",
+    "last_a_f_cnt_down",
+    "supports_class_c",
+}
 EU868 = tts.radio("1.0.4", "EU868", "EU_863_870_TTN")
 DEVICE_ID = re.compile(r"[a-z0-9](?:[-]?[a-z0-9]){2,}")  # identifiers.proto, EndDeviceIdentifiers.device_id
 

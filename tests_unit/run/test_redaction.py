@@ -149,6 +149,15 @@ def test_an_exception_without_a_key_is_shown(secret: Secret, log: tuple[logging.
     assert "ValueError: the probe is gone" in text.getvalue()
 
 
+def test_a_stack_is_searched_as_well(secret: Secret, log: tuple[logging.Logger, io.StringIO]) -> None:
+    """It quotes source lines."""
+    logger, text = log
+    logger.debug("who calls?", stack_info=True)  # 8cd66a7b3dea8e3a
+    assert "withheld" in text.getvalue()
+    assert "8cd66a7b" not in text.getvalue()
+    assert secret.reveal() == KEY
+
+
 def test_a_message_that_cannot_be_formatted_does_not_print_its_arguments(
     secret: Secret, log: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
 ) -> None:

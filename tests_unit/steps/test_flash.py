@@ -7,7 +7,7 @@ import pytest
 from lorafab.domain import identity_block
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.nvm import endnode
-from lorafab.errors import ImageError, NvmDamaged, ProbeError, VerifyFailed
+from lorafab.errors import ImageError, NvmDamaged, ProbeError, RecordError, VerifyFailed
 from lorafab.interfaces import ClaimRequest
 from lorafab.steps.flash import write_board
 from lorafab.steps.identity import Assignment
@@ -24,6 +24,10 @@ def content(board: FakeBoard, span: Span) -> bytes:
     return bytes(board.flash[span.start - BASE : span.end - BASE])
 
 
+def note() -> None:
+    """What a run notes before it writes; most tests do not look."""
+
+
 def used(board: FakeBoard) -> bytes:
     """Give the board a past: counters, and a record that a power cut tore."""
     board.program(Segment(MEMORY.nvm.start, endnode.encode(endnode.Counters(9, 1, 2, 3, 1))))
@@ -37,7 +41,7 @@ def test_a_new_board_holds_image_and_identity_and_nothing_else(
     """Every other byte of the flash is as erased."""
     assignment = give(ask())
     assert assignment.to_write is not None
-    written = write_board(programmer, MEMORY, IMAGE, assignment)
+    written = write_board(programmer, MEMORY, IMAGE, assignment, note)
     # 200 and 3 bytes of image, padded to 200 and 8, and the block's 96
     assert (written.image_bytes, written.bytes_verified) == (203, 304)
     wanted = bytearray(b"\xff" * MCU.flash.size)
@@ -46,15 +50,41 @@ def test_a_new_board_holds_image_and_identity_and_nothing_else(
     assert board.flash == wanted
 
 
+def test_the_run_notes_it_before_the_first_byte_changes(
+    board: FakeBoard, programmer: FakeProgrammer, give: Give, ask: Ask
+) -> None:
+    """Once, and a note that cannot be made leaves the board as it was."""
+    assignment, blank, seen = give(ask()), bytes(board.flash), list[bytes]()
+    write_board(programmer, MEMORY, IMAGE, assignment, lambda: seen.append(bytes(board.flash)))
+    assert seen == [blank]
+    written = bytes(board.flash)
+    assert written != blank
+
+    def full() -> None:
+        raise RecordError("the disk is full; free space")
+
+    with pytest.raises(RecordError):
+        write_board(programmer, MEMORY, (Segment(BASE, b"other"),), assignment, full)
+    assert board.flash == written
+
+
+def test_what_is_refused_is_not_noted(programmer: FakeProgrammer, give: Give, ask: Ask) -> None:
+    """A board that nobody is about to write keeps what it passed with."""
+    with pytest.raises(ImageError):
+        write_board(
+            programmer, MEMORY, (Segment(MEMORY.nvm.start, b"x"),), give(ask()), lambda: pytest.fail("it was noted")
+        )
+
+
 def test_rework_leaves_identity_page_and_counters_alone(
     board: FakeBoard, programmer: FakeProgrammer, give: Give, ask: Ask
 ) -> None:
     """A board that keeps its key has that page not even erased; the torn record in the NVM region stays torn."""
     assignment = give(ask())
-    write_board(programmer, MEMORY, IMAGE, assignment)
+    write_board(programmer, MEMORY, IMAGE, assignment, note)
     past, page = used(board), content(board, MEMORY.identity)
     again = Assignment(**{**vars(assignment), "to_write": None})
-    write_board(programmer, MEMORY, (Segment(BASE, b"new firmware"),), again)
+    write_board(programmer, MEMORY, (Segment(BASE, b"new firmware"),), again, note)
     assert content(board, MEMORY.identity) == page
     assert content(board, MEMORY.nvm) == past
     assert MEMORY.nvm.start + 40 in board.torn
@@ -68,7 +98,7 @@ def test_a_stuck_bit_is_found_although_the_flash_reported_success(
     """The first address and the number of bytes are told."""
     board.stuck_at = {BASE + 4: 0x80, BASE + 6: 0x80}
     with pytest.raises(VerifyFailed) as caught:
-        write_board(programmer, MEMORY, IMAGE, give(ask()))
+        write_board(programmer, MEMORY, IMAGE, give(ask()), note)
     assert (caught.value.address, caught.value.count) == (BASE + 4, 2)
 
 
@@ -83,7 +113,7 @@ def test_a_stuck_bit_in_the_key_is_told_without_the_key(
     assert assignment.to_write is not None
     key = assignment.to_write.app_key.reveal()
     with pytest.raises(VerifyFailed) as caught:
-        write_board(programmer, MEMORY, IMAGE, assignment)
+        write_board(programmer, MEMORY, IMAGE, assignment, note)
     assert at <= caught.value.address < at + 16
     for part in (key.hex(), key[:4].hex(), repr(key)):
         assert part.upper() not in str(caught.value).upper()
@@ -98,7 +128,7 @@ def test_an_image_over_reserved_pages_is_refused_before_anything_is_erased(
     before = bytes(board.flash)
     span = MEMORY.identity if name == "identity page" else MEMORY.nvm
     with pytest.raises(ImageError, match=name):
-        write_board(programmer, MEMORY, (*IMAGE, Segment(span.end - 8, b"\x22" * 8)), give(ask()))
+        write_board(programmer, MEMORY, (*IMAGE, Segment(span.end - 8, b"\x22" * 8)), give(ask()), note)
     assert bytes(board.flash) == before
     assert programmer.calls == 1, "the identity page was read, nothing more"
 
@@ -131,21 +161,21 @@ def test_counters_that_do_not_survive_are_noticed(
     programmer = Careless(board)
     programmer.harm = harm
     with pytest.raises(NvmDamaged, match=r"NVM region \(0x0803f000\.\.0x0803ffff\) changed"):
-        write_board(programmer, MEMORY, IMAGE, give(ask()))
+        write_board(programmer, MEMORY, IMAGE, give(ask()), note)
 
 
 def test_a_probe_lost_at_any_moment_is_the_stations_fault(board: FakeBoard, give: Give, ask: Ask) -> None:
     """Never a FAIL, and never a success."""
     assignment = give(ask())
     calls = FakeProgrammer(board)
-    write_board(calls, MEMORY, IMAGE, assignment)
+    write_board(calls, MEMORY, IMAGE, assignment, note)
     for lost_after in range(calls.calls):
         with pytest.raises(ProbeError):
-            write_board(FakeProgrammer(board, unplug_at=lost_after), MEMORY, IMAGE, assignment)
+            write_board(FakeProgrammer(board, unplug_at=lost_after), MEMORY, IMAGE, assignment, note)
 
 
 def test_a_run_cut_anywhere_can_be_repeated(give: Give, ask: Ask, board: FakeBoard) -> None:
     """The pages are erased again, so that half a session before does not stop the next one."""
     assignment = give(ask())
     for _ in range(2):
-        write_board(FakeProgrammer(board), MEMORY, IMAGE, assignment)
+        write_board(FakeProgrammer(board), MEMORY, IMAGE, assignment, note)

@@ -14,7 +14,7 @@ from lorafab.domain.secret import Secret
 from lorafab.errors import BoundElsewhere, ForeignIdentity, ReadProtected, VaultError
 from lorafab.interfaces import ClaimRequest
 from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
-from lorafab.stores.keyring import demo_paths, ensure_demo, load_private, open_box
+from lorafab.stores.keyring import demo_paths, ensure_demo, load_private, open_key
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
 from tests_unit.fakes import MEMORY, FakeBoard, FakeClock, FakeProgrammer
@@ -101,10 +101,11 @@ def test_a_blank_board_gets_a_key_that_is_sealed_before_it_is_written(
     kept = other.find(board.chip_id)
     assert kept is not None
     assert (kept["dev_eui"], kept["label"]) == (str(given.dev_eui), ask().label)
-    [box] = other.sealed_keys(given.dev_eui)
-    opened = open_box(load_private(demo_paths(tmp_path)[0], None), given.dev_eui, 1, box["box"])
+    [key] = other.sealed_keys(given.dev_eui)
+    opened = open_key(load_private(demo_paths(tmp_path)[0], None), given.dev_eui, key, "appkey")
     assert opened.same_as(given.to_write.app_key)
-    assert box["kcv"] == given.kcv_app == opened.kcv()
+    assert key.kcv_app == given.kcv_app == opened.kcv()
+    assert (key.kcv_nwk, given.kcv_nwk) == (None, None)
     assert not board.programmed
 
 
@@ -115,6 +116,63 @@ def test_the_identity_says_what_lot_and_label_say(give: Give, ask: Ask, wanted: 
     assert (identity.dev_eui, identity.serial) == (ask(7).dev_eui, "LF00000007")
     assert (identity.join_eui, identity.region, identity.lot) == (wanted.join_eui, wanted.region, wanted.lot)
     assert identity.nwk_key is None
+
+
+# --- LoRaWAN 1.1 ---
+
+
+@pytest.fixture
+def give_1_1(programmer: FakeProgrammer, ledger: TinyLedger, vault: Vault, wanted: Wanted) -> Give:
+    """A lot of LoRaWAN 1.1 boards."""
+    both = replace(wanted, slots=("appkey", "nwkkey"))
+    return lambda request: assign(read_identity(programmer, MEMORY), request, both, ledger, vault, permit=False)
+
+
+def test_a_1_1_board_gets_two_keys_each_sealed_by_itself(
+    board: FakeBoard, ledger: TinyLedger, give_1_1: Give, ask: Ask, tmp_path: Path
+) -> None:
+    """Different ones, both durable before one is written; the block has both, and the flag of LoRaWAN 1.1."""
+    given = give_1_1(ask())
+    assert given.to_write is not None
+    assert given.to_write.nwk_key is not None
+    [key] = ledger.sealed_keys(given.dev_eui)
+    private = load_private(demo_paths(tmp_path)[0], None)
+    app, nwk = (open_key(private, given.dev_eui, key, slot) for slot in ("appkey", "nwkkey"))
+    assert app.same_as(given.to_write.app_key)
+    assert nwk.same_as(given.to_write.nwk_key)
+    assert not app.same_as(nwk)
+    assert (key.kcv_app, key.kcv_nwk) == (given.kcv_app, given.kcv_nwk) == (app.kcv(), nwk.kcv())
+    block = identity_block.encode(given.to_write)
+    assert (block[5], block[24:40], block[40:56]) == (1, app.reveal(), nwk.reveal())
+    assert not board.programmed
+
+
+def test_rework_of_a_1_1_board_keeps_both_keys(board: FakeBoard, ledger: TinyLedger, give_1_1: Give, ask: Ask) -> None:
+    """Nothing to write, the same check values."""
+    first = give_1_1(ask())
+    written(board, ledger, first)
+    again = give_1_1(ask(run="run-2"))
+    assert again.to_write is None
+    assert (again.generation, again.kcv_app, again.kcv_nwk) == (1, first.kcv_app, first.kcv_nwk)
+
+
+def test_a_board_that_lacks_one_of_the_two_keys_gets_both_anew(
+    board: FakeBoard, ledger: TinyLedger, give: Give, give_1_1: Give, ask: Ask
+) -> None:
+    """The lot went from 1.0.4 to 1.1: the key on the board is not enough."""
+    written(board, ledger, give(ask()))
+    again = give_1_1(ask(run="run-2"))
+    assert again.to_write is not None
+    assert again.to_write.nwk_key is not None
+    assert again.generation == 2
+
+
+def test_another_nwk_key_on_the_board_is_not_kept(
+    board: FakeBoard, ledger: TinyLedger, give_1_1: Give, ask: Ask
+) -> None:
+    """Nobody could open it later."""
+    put(board, replace(written(board, ledger, give_1_1(ask())), nwk_key=Secret(KEY)))
+    assert give_1_1(ask(run="run-2")).generation == 2
 
 
 def test_an_assignment_never_prints_its_key(give: Give, ask: Ask) -> None:
@@ -148,7 +206,7 @@ def test_a_block_torn_while_it_was_written_gets_the_next_generation(
     assert again.to_write is not None
     assert again.generation == 2
     assert again.kcv_app != first.kcv_app
-    assert [one["kcv"] for one in ledger.sealed_keys(first.dev_eui)] == [first.kcv_app, again.kcv_app]
+    assert [one.kcv_app for one in ledger.sealed_keys(first.dev_eui)] == [first.kcv_app, again.kcv_app]
 
 
 def test_a_run_killed_before_it_wrote_leaves_its_key_unused(give: Give, ask: Ask) -> None:
@@ -273,7 +331,7 @@ def test_a_vault_that_cannot_seal_stops_before_a_key_is_known(
     mirror.rmdir()
     with pytest.raises(VaultError, match="mirror"):
         assign(read_identity(programmer, MEMORY), ask(), wanted, ledger, vault, permit=False)
-    assert ledger.sealed_keys(ask().dev_eui) == []
+    assert ledger.sealed_keys(ask().dev_eui) == ()
     mirror.mkdir()
     given = assign(read_identity(programmer, MEMORY), ask(run="run-2"), wanted, ledger, vault, permit=False)
     assert given.generation == 1

@@ -11,9 +11,11 @@ from lorafab.domain.memory_map import Segment
 from lorafab.domain.secret import Secret
 from lorafab.errors import ForeignIdentity, LinkSilent, ShellError
 from lorafab.interfaces import ClaimRequest
-from lorafab.steps.identity import Assignment
+from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
 from lorafab.steps.keys import check_block, check_firmware
 from lorafab.steps.shell import Shell
+from lorafab.stores.tiny_ledger import TinyLedger
+from lorafab.stores.vault import Vault
 from tests_unit.fakes import MEMORY, FakeBoard, FakeProgrammer
 
 OTHER_KEY = Secret(b"not the key you ")
@@ -57,6 +59,52 @@ def test_each_difference_in_the_block_is_named(
     assert f"the identity block {sentence}" in str(caught.value)
     for key in (OTHER_KEY, assignment.to_write.app_key):
         assert key.reveal().hex().upper() not in str(caught.value).upper()
+
+
+@pytest.fixture
+def assignment_1_1(
+    board: FakeBoard, programmer: FakeProgrammer, ledger: TinyLedger, vault: Vault, wanted: Wanted,
+    ask: Callable[..., ClaimRequest],
+) -> Assignment:  # fmt: skip
+    """A LoRaWAN 1.1 board."""
+    both = replace(wanted, slots=("appkey", "nwkkey"))
+    given = assign(read_identity(programmer, MEMORY), ask(), both, ledger, vault, permit=False)
+    assert given.to_write is not None
+    board.program(Segment(MEMORY.identity.start, identity_block.encode(given.to_write)))
+    return given
+
+
+def test_both_keys_of_a_1_1_board_are_compared(
+    board: FakeBoard, programmer: FakeProgrammer, shell: Shell, assignment_1_1: Assignment
+) -> None:
+    """In the block and in what the firmware says; a difference is named by check values."""
+    check_block(programmer, MEMORY, assignment_1_1)
+    assert check_firmware(shell, assignment_1_1) == assignment_1_1.kcv_app
+    assert assignment_1_1.to_write is not None
+    for nwk, said in ((OTHER_KEY, OTHER_KEY.kcv()), (None, "-")):
+        board.erase(MEMORY.identity)
+        block = identity_block.encode(replace(assignment_1_1.to_write, nwk_key=nwk))
+        board.program(Segment(MEMORY.identity.start, block))
+        words = f"NwkKey check value '{said}', wanted '{assignment_1_1.kcv_nwk}'"
+        with pytest.raises(ForeignIdentity, match=f"the identity block says {words}"):
+            check_block(programmer, MEMORY, assignment_1_1)
+        with pytest.raises(ForeignIdentity, match=f"the firmware says kcv_nwk '{said}'"):
+            check_firmware(shell, assignment_1_1)
+
+
+def test_a_nwk_key_on_a_1_0_board_is_refused(
+    board: FakeBoard, programmer: FakeProgrammer, shell: Shell, assignment: Assignment
+) -> None:
+    """A network of LoRaWAN 1.0.x would never hear of it."""
+    assert assignment.to_write is not None
+    board.erase(MEMORY.identity)
+    board.program(
+        Segment(MEMORY.identity.start, identity_block.encode(replace(assignment.to_write, nwk_key=OTHER_KEY)))
+    )
+    with pytest.raises(ForeignIdentity, match=f"says NwkKey check value '{OTHER_KEY.kcv()}', wanted '-'"):
+        check_block(programmer, MEMORY, assignment)
+    with pytest.raises(ForeignIdentity, match=f"says kcv_nwk '{OTHER_KEY.kcv()}', wanted '-'"):
+        check_firmware(shell, assignment)
 
 
 def test_a_page_without_a_whole_block_is_refused(

@@ -636,7 +636,7 @@ def test_a_closed_lot_gets_no_new_board(ledger: BaseLedger, ask: Ask) -> None:
 
 def test_printed_labels_are_counted_up(home: Home, ledger: BaseLedger) -> None:
     """The number never goes back, and is there for the next process."""
-    why = {"reason": "sheet", "operator": "Eve"}
+    why: dict[str, Any] = {"reason": "sheet", "operator": "Eve"}
     assert ledger.note_printed("demo", 10, **why).printed == 10
     assert ledger.note_printed("demo", 3, **why).printed == 10
     assert home.open().lot("demo").printed == 10
@@ -917,8 +917,13 @@ class LedgerMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_anything_at_all(home: Home) -> None:
     """Whatever is asked in whatever order: the ledger says what the dictionary says, and nothing is given twice."""
+
+    class Machine(LedgerMachine):
+        def __init__(self) -> None:
+            super().__init__(home)
+
     run_state_machine_as_test(
-        lambda: LedgerMachine(home),
+        Machine,
         settings=settings(
             max_examples=30,
             stateful_step_count=30,

@@ -76,14 +76,25 @@ def test_who_holds_what_is_counted_without_opening_anything(
     found = holders(ledger)
     assert found.keys == 5
     assert found.opens == dict(sorted({ids(pairs["office"][0]): 5, ids(pairs["escrow"][0]): 1}.items()))
-    assert found.lonely == (
+    assert found.without_escrow == (
         "appkey of DevEUI 024C464200000001, generation 1",
         "appkey of DevEUI 024C464200000001, generation 2",
         "appkey of DevEUI 024C464200000002, generation 1",
         "nwkkey of DevEUI 024C464200000002, generation 1",
     )
     assert holders(ledger, "other").keys == 1
-    assert holders(ledger, "other").lonely == ()
+    assert holders(ledger, "other").without_escrow == ()
+
+
+def test_with_the_escrow_named_two_boxes_of_others_are_no_escrow(
+    ledger: TinyLedger, office: PrivateKey, new: tuple[PrivateKey, PublicKey], pairs: dict[str, tuple[PrivateKey, Path]]
+) -> None:
+    """After a rotation every key has two owners, and four of five still have none in the safe."""
+    rotate(ledger, office, new[1], **WHO)
+    assert holders(ledger).without_escrow == ()
+    assert len(holders(ledger, escrow=load_public(pairs["escrow"][1])).without_escrow) == 4
+    rotate(ledger, office, load_public(pairs["escrow"][1]), **WHO)
+    assert holders(ledger, escrow=load_public(pairs["escrow"][1])).without_escrow == ()
 
 
 def test_a_private_half_that_opens_everything_has_no_problems(ledger: TinyLedger, office: PrivateKey) -> None:
@@ -137,7 +148,7 @@ def test_a_rotation_that_was_cut_short_is_taken_up_again(
     ledger: TinyLedger, office: PrivateKey, new: tuple[PrivateKey, PublicKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was done is kept, the rest follows."""
-    rewrap, done = ledger.rewrap, []
+    rewrap, done = ledger.rewrap, list[Eui64]()
 
     def dies_at_the_second(dev_eui: Eui64, boxes: list[tuple[int, BoxDocument]], **who: str) -> Claim:
         if done:

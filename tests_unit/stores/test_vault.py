@@ -21,7 +21,7 @@ from lorafab.errors import VaultError
 from lorafab.interfaces import SealedKey
 from lorafab.interfaces import Vault as VaultInterface
 from lorafab.stores.keyring import create_pair, load_private, open_box
-from lorafab.stores.vault import SUITE, Vault, key_id
+from lorafab.stores.vault import SUITE, Vault, key_id, weak_points
 
 BOARD = Eui64(0x70B3D5499A000001)
 
@@ -283,3 +283,17 @@ def test_the_wrong_file_for_a_public_half_is_named(pair: tuple[Path, Path], tmp_
     )
     with pytest.raises(VaultError, match="wants X25519"):
         Vault(other)
+
+
+def test_weak_points_are_said(tmp_path: Path) -> None:
+    """One disk, one pair, or a mirror that is none; a data folder that does not exist yet is where its parent is."""
+    mirror, data, escrow = tmp_path / "mirror", tmp_path / "new" / "data", tmp_path / "escrow.pub"
+    none = weak_points(None, None, data)
+    assert ["no mirror" in none[0], "no escrow" in none[1], len(none)] == [True, True, 2]
+    assert "mount the disk" in weak_points(mirror, escrow, data)[0]
+    mirror.mkdir()
+    [same] = weak_points(mirror, escrow, data)
+    assert f"is on the disk of {data}" in same
+    other = Path("/dev/shm")  # a disk of its own on every Linux
+    if other.is_dir() and other.stat().st_dev != tmp_path.stat().st_dev:
+        assert weak_points(other, escrow, data) == []

@@ -60,6 +60,16 @@ def test_a_unique_id_may_lie_in_pieces() -> None:
     assert unique_id == "505152535455565764656667"
 
 
+def test_the_makers_eui_is_read_company_first() -> None:
+    """An STM32WLE5 has its number in the first word, device id and ST's company id in the second; erased is none."""
+    words = {0x1FFF7580: 0x01234567, 0x1FFF7584: 0x0080E115}
+    place = MCUS["stm32wle5jc"].factory_eui
+    assert place is not None
+    assert str(place.read(words.__getitem__)) == "0080E11501234567"
+    assert place.read({0x1FFF7580: 0xFFFFFFFF, 0x1FFF7584: 0xFFFFFFFF}.__getitem__) is None
+    assert [name for name, mcu in MCUS.items() if mcu.factory_eui is not None] == ["stm32wle5jc"]
+
+
 @pytest.mark.parametrize(
     ("name", "words", "size"),
     [
