@@ -23,6 +23,7 @@ from lorafab.domain.identity import Eui64
 from lorafab.domain.identity_block import APP_KEY_OFFSET
 from lorafab.drivers.clock import SystemClock
 from lorafab.stores.keyring import demo_paths, load_private, open_key
+from lorafab.stores.rotation import slots_of
 from lorafab.stores.tiny_ledger import TinyLedger
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,9 +135,10 @@ def main() -> int:
     private = load_private(demo_paths(folder / "data")[0], None)
     ledger = TinyLedger.open(folder / "data", SystemClock(), read_only=True)
     keys = [
-        open_key(private, Eui64.parse(claim.dev_eui), key, "appkey").reveal()
+        open_key(private, Eui64.parse(claim.dev_eui), key, slot).reveal()
         for claim in ledger.documents()
         for key in claim.generations
+        for slot in slots_of(key)
     ]
     for key in keys:
         failures += [

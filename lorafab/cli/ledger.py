@@ -3,26 +3,46 @@
 import argparse
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lorafab.cli import ledger_move
-from lorafab.cli.command import data_folder, decided, noun, open_ledger, show, verb
+from lorafab.cli import ledger_check, ledger_move
+from lorafab.cli.command import data_folder, decided, noun, open_ledger, verb
+from lorafab.domain.identity import Eui64
 from lorafab.errors import LabelRefused, LedgerError
+
+if TYPE_CHECKING:
+    from lorafab.stores.claims import State
+    from lorafab.stores.ledger import BaseLedger
+
+_STATES = ("reserved", "written", "passed", "exported", "quarantined", "scrapped", "void")
+_DECISIONS: dict[str, tuple["State", str]] = {
+    "quarantine": ("quarantined", "keep the line and the export away from a board until `ledger rework`"),
+    "scrap": ("scrapped", "give an identity up for ever; its chip may get another label"),
+    "rework": ("reserved", "let the line take a quarantined or exported board again; it must pass anew"),
+}
 
 
 def add(nouns: Any) -> None:
     """Declare the commands."""
     ledger = noun(nouns, "ledger", "who got which identity")
     verb(ledger, "init", _ledger_init, "make an empty ledger", data=True)
-    verb(ledger, "show", _ledger_show, "one identity", data=True).add_argument("key", metavar="DEVEUI|LABEL")
-    verb(ledger, "list", _ledger_list, "all identities", data=True)
+    one = verb(ledger, "show", _ledger_show, "one identity", data=True)
+    one.add_argument("key", metavar="DEVEUI|LABEL")
+    one.add_argument("--history", action="store_true", help="with everything that ever happened to it")
+    every = verb(ledger, "list", _ledger_list, "all identities", data=True)
+    every.add_argument("--lot", help="of this lot only")
+    every.add_argument("--state", choices=_STATES, help="in this state only")
+    for name, (_, text) in _DECISIONS.items():
+        decision = verb(ledger, name, _ledger_decide, text, data=True)
+        decision.add_argument("key", metavar="DEVEUI|LABEL")
+        decided(decision)
     rebind = verb(ledger, "rebind", _ledger_rebind, "supersede a binding after a repair", data=True)
     rebind.add_argument("dev_eui", metavar="DEVEUI")
     rebind.add_argument("--label", default="", metavar="TEXT", help="the new label, where it was replaced")
     rebind.add_argument("--chip", default="", metavar="ID", help="the new chip's unique id, where it was replaced")
     decided(rebind)
     ledger_move.add(ledger)
-    verb(ledger, "check", _ledger_check, "hold the ledger against its own history", data=True)
+    ledger_check.add(ledger)
 
 
 def _ledger_init(options: argparse.Namespace) -> object:
@@ -38,9 +58,17 @@ def _ledger_init(options: argparse.Namespace) -> object:
 
 
 def _ledger_show(options: argparse.Namespace) -> object:
+    ledger = open_ledger(options)
+    found = dict(_find(ledger, options.key.strip()))
+    if options.history:
+        found["history"] = _history(ledger, found["dev_eui"])
+    return found
+
+
+def _find(ledger: "BaseLedger", key: str) -> Mapping[str, Any]:
+    """Look a board up by whatever is known of it. Raises LedgerError."""
     from lorafab.domain.label import parse_label
 
-    ledger, key = open_ledger(options), options.key.strip()
     found, what = ledger.find(key), "by that serial or chip id"
     if found is None:
         # Not a serial or an id that was ever claimed: then it must be a label, perhaps with a claim secret.
@@ -50,6 +78,27 @@ def _ledger_show(options: argparse.Namespace) -> object:
     if found is None:
         raise LedgerError(f"the ledger knows no board {what}; check it, or name another --data")
     return found
+
+
+def _history(ledger: "BaseLedger", dev_eui: str) -> list[dict[str, object]]:
+    """What happened to one identity, oldest first. Raises LedgerError where the history is damaged."""
+    fields = ("seq", "time", "event", "run", "station", "operator", "reason")
+    happened = []
+    for entry in ledger.entries():
+        if isinstance(entry, str):
+            raise LedgerError(f"{entry}; ask `lorafab ledger check` what else is wrong")
+        if entry.claim is not None and entry.claim.dev_eui == dev_eui:
+            happened.append({name: getattr(entry, name) for name in fields} | {"state": entry.claim.state})
+    return happened
+
+
+def _ledger_decide(options: argparse.Namespace) -> object:
+    state = _DECISIONS[options.verb][0]
+    ledger = open_ledger(options, read_only=False)
+    dev_eui = Eui64.parse(_find(ledger, options.key.strip())["dev_eui"])
+    claim = ledger.move(dev_eui, state, reason=options.reason, operator=options.operator)
+    ledger.close()
+    return {"dev_eui": str(claim.dev_eui), "state": claim.state}
 
 
 def _ledger_rebind(options: argparse.Namespace) -> object:
@@ -87,14 +136,6 @@ def _label_for(options: argparse.Namespace, known: Mapping[str, Any]) -> str:
 
 def _ledger_list(options: argparse.Namespace) -> object:
     fields = ("dev_eui", "serial", "chip_id", "lot", "state", "attempts", "run")
-    return [{field: claim[field] for field in fields} for claim in open_ledger(options).all_claims()]
-
-
-def _ledger_check(options: argparse.Namespace) -> object:
-    # Writable: a change that a kill cut short is completed first, as the next run would do.
-    ledger = open_ledger(options, read_only=False)
-    problems = ledger.check()
-    show({"ledger": ledger.ledger_id, "head": ledger.head(), "problems": problems}, as_json=options.json)
-    if problems:
-        raise LedgerError(f"the ledger has {len(problems)} problems, the first: {problems[0]}; stop, and show it to QA")
-    return None
+    claims = open_ledger(options).all_claims(options.lot)
+    rows = [claim for claim in claims if options.state is None or claim["state"] == options.state]
+    return [{field: claim[field] for field in fields} for claim in sorted(rows, key=lambda claim: claim["dev_eui"])]

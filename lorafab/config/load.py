@@ -117,7 +117,7 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
     Raises ConfigError; all mistakes of the first file that has any are told at once.
     """
     _known("station", name, station_names(root))
-    source, station = _load(root, f"stations/{name}.yaml", StationConfig, "station", name)
+    source, station = read_station(root, name)
     _known("lot", station.lot if lot is None else lot, lot_names(root), None if lot else source.at(("lot",)) + ": ")
     _known("product", station.product, product_names(root), source.at(("product",)) + ": ")
     lot_source, lot_config = _load_lot(root, station.lot if lot is None else lot)
@@ -143,6 +143,11 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
         mcu_named_by=f"{product_source.at(('mcu',))}: mcu",
         source_named_by=f"{lot_source.at(('dev_eui', 'source'))}: dev_eui.source",
     )
+
+
+def read_station(root: Path, name: str) -> tuple[YamlMap, StationConfig]:
+    """Read a station that exists, alone, with the places of its keys. Raises ConfigError."""
+    return _load(root, f"stations/{name}.yaml", StationConfig, "station", name)
 
 
 def load_lot(root: Path, name: str) -> LotConfig:

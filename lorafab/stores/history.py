@@ -11,6 +11,7 @@ without ``hash``; ``prev`` of entry 1 is derived from the ledger id, so that his
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -208,13 +209,15 @@ class History:
 
 
 def _is_torn(line: bytes, start: int) -> bool:
-    """Whether a whole line that begins at byte ``start`` has parts that a power cut left unwritten: NUL bytes.
+    """Whether a whole line that begins at byte ``start`` has sectors that a power cut left unwritten: all NUL.
 
-    One NUL alone is damage, unless it stands at the edge of a sector.
+    NUL bytes elsewhere are damage.
     """
-    first = line.find(b"\0")
-    alone = line.count(b"\0") == 1 and (start + first) % _SECTOR not in (0, _SECTOR - 1)
-    return first >= 0 and not alone
+    holes = [hole.span() for hole in re.finditer(b"\0+", line)]
+    return bool(holes) and all(
+        (begin == 0 or (start + begin) % _SECTOR == 0) and (end == len(line) or (start + end) % _SECTOR == 0)
+        for begin, end in holes
+    )
 
 
 def _stop(path: Path, what: str) -> str:

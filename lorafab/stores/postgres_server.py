@@ -4,6 +4,7 @@ The password of a connection string never reaches a message: libpq quotes pieces
 such a string is refused without libpq's words.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ except ImportError as problem:
         "the ledger is in PostgreSQL, and psycopg is not installed (or finds no libpq); install it with "
         "`pip install 'lorafab[postgresql]'`"
     ) from problem
+
+# What it would warn of (a pipeline that ended with its connection) is told in a sentence.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Trouble = psycopg.Error

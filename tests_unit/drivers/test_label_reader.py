@@ -28,7 +28,7 @@ def symbol(content: str | bytes, *, micro: bool = False, scale: int = 6) -> Imag
     return Image.open(buffer).convert("L")
 
 
-def data_matrix(content: str, scale: int = 6) -> Image.Image:
+def data_matrix(content: str | bytes, scale: int = 6) -> Image.Image:
     made = zxingcpp.create_barcode(content, zxingcpp.BarcodeFormat.DataMatrix, force_square=True)
     return Image.fromarray(made.to_image(scale=scale, add_quiet_zones=True))
 
@@ -152,12 +152,13 @@ def test_a_code_that_is_no_label_says_what_it_is() -> None:
         LabelReader().decode(encoded(scene(symbol("https://example.com"))))
 
 
-def test_strange_bytes_in_a_code_are_refused_as_such() -> None:
-    """NUL and bytes beyond ASCII do not turn into other letters on the way."""
-    with pytest.raises(LabelRefused, match=r"character 17 of the label is U\+0000"):
-        LabelReader().decode(encoded(scene(symbol(b"AABBCCDDEEFF0011\0"))))
-    with pytest.raises(LabelRefused, match=r"character \d+ of the label is U\+00"):
-        LabelReader().decode(encoded(scene(symbol(b"AABBCCDDEEFF001\xe9"))))
+@pytest.mark.parametrize("draw", ["qr", "datamatrix"])
+def test_strange_bytes_in_a_code_are_refused_as_such(draw: Literal["qr", "datamatrix"]) -> None:
+    """NUL and bytes beyond ASCII do not turn into other letters on the way, whoever reads them."""
+    for strange, named in ((b"AABBCCDDEEFF0011\0", r"17 of the label is U\+0000"), (b"AABBCCDDEEFF001\xe9", r"U\+00")):
+        picture = encoded(scene(symbol(strange) if draw == "qr" else data_matrix(strange)))
+        with pytest.raises(LabelRefused, match=f"character .*{named}"):
+            LabelReader().decode(picture)
 
 
 def test_a_micro_qr_code_is_no_label() -> None:

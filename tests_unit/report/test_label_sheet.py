@@ -174,7 +174,8 @@ def test_on_its_printer_no_dot_is_half_a_module(dpi: float, name: str) -> None:
     side = round(33 * sheet.module * dpi / MM)
     code = picture.crop((place.top_left.x, place.top_left.y, place.top_left.x + side, place.top_left.y + side))
     levels = code.histogram()
-    assert sum(levels[:2] + levels[254:]) == side * side  # PDFium counts in single precision
+    # PDFium counts in single precision: an edge may be off by a hundredth of a dot.
+    assert sum(levels[:4] + levels[252:]) == side * side
     assert side % 33 == 0
     code = code.point(lambda level: 255 * (level > 127))
     assert code == code.resize((33, 33), Image.Resampling.NEAREST).resize((side, side), Image.Resampling.NEAREST)

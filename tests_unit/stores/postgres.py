@@ -40,8 +40,8 @@ class Wire:
     """A TCP line to the server on a port of its own, cut once, at a COMMIT.
 
     ``before``: the COMMIT never arrives. ``after``: it arrives and is answered, the answer is lost. ``late``: the
-    client's end is cut at once, and the COMMIT arrives half a second later. After that, and with ``never``, whatever
-    comes goes through, unless ``dead`` is set: then nobody answers any more.
+    client's end is cut at once, and the COMMIT arrives half a second later. Afterwards whatever comes goes through;
+    with ``stay_dead`` nobody answers any more until ``dead`` is cleared.
     """
 
     def __init__(self, server: PostgresServer, cut: Cut) -> None:

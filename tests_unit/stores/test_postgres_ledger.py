@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorafab.errors import BoundElsewhere, LedgerError
 from lorafab.interfaces import ClaimRequest, Clock, SealedKey
 from lorafab.stores import postgres_ledger, postgres_server
 from lorafab.stores.history import Entry, make_entry
 from lorafab.stores.postgres_ledger import PostgresLedger
+from lorafab.stores.postgres_server import Server
 from tests_unit.fakes import FakeClock
 from tests_unit.postgres_server import PostgresServer
 from tests_unit.stores.postgres import Cut, Wire
@@ -173,6 +177,17 @@ def test_a_password_is_in_no_message(dsn: str, clock: Clock) -> None:
     shown = "".join(traceback.format_exception_only(caught.value)) + repr(caught.value.__cause__)
     assert "geheim" not in shown
     assert "heim" not in shown
+
+
+@given(st.text(alphabet="qzQx019@/:?#%[]&= ',;", min_size=1, max_size=30))
+def test_no_password_spills_into_what_is_shown(password: str) -> None:
+    """However badly it is escaped: either nothing of it is in the server's name, or the string is refused."""
+    for dsn in (f"postgresql://eve:{password}@127.0.0.1:1/line", f"host=127.0.0.1 dbname=line password={password}"):
+        try:
+            shown = Server(dsn).place
+        except LedgerError as refused:
+            shown = "".join(traceback.format_exception(refused)).rpartition("LedgerError")[2]
+        assert not re.search("[qzQx]{2}", shown)
 
 
 def test_a_server_that_is_not_there_is_a_sentence(clock: Clock) -> None:

@@ -33,8 +33,8 @@ _KIB = 1024
 def _rom(uid: bytes, flash_kib: int | None) -> dict[int, bytes]:
     """UID64 (number, device id 0x15, company 0080E1), UID96, flash size (header: UID64_BASE, UID_BASE, FLASHSIZE_BASE).
 
-    The number is the id's last four bytes, which are random on a virtual board: boards differ in it as chips do. Whether
-    a real one's has to do with its UID96 is unverified.
+    The number is the id's last four bytes, which are random on a virtual board: boards differ in it as chips do.
+    Whether a real one's has to do with its UID96 is unverified.
     Entry and stack of the loader as read from an empty part: pc 0x1FFF2B6C, msp 0x20001508.
     """
     return boot_loader(0x1FFF_0000, 0x1FFF_2B6C, 0x2000_1508) | {
