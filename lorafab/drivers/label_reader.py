@@ -64,7 +64,7 @@ _Read = Callable[["Picture"], list[Symbol]]
 class LabelReader:
     """Finds the one label in a picture; loads the reader libraries at the first use.
 
-    ``symbologies`` are the kinds of symbols that are looked for. Data Matrix takes zxing-cpp five times as long as QR.
+    ``symbologies`` are the kinds of symbols that are looked for; others are not seen.
     """
 
     def __init__(self, symbologies: Sequence[Symbology] = ("qr", "datamatrix")) -> None:

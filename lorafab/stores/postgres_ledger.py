@@ -45,7 +45,7 @@ from lorafab.stores.postgres_server import (
 )
 from lorafab.stores.stamp import utc_text
 
-_DEADLINE_S = 30.0  # for all attempts of one change; with 8 busy stations the slowest took 0.2 s
+_DEADLINE_S = 30.0  # for all attempts of one change; of 8 processes that do nothing else, the slowest took 2.4 s
 _DOUBT_S = 30.0  # a server that crashed needs some seconds until it answers again
 # About one transaction: longer pauses leave the head idle, shorter ones only wake each other. They grow slowly, for
 # engines that abort at once instead of waiting for a lock.
