@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -280,10 +281,10 @@ def main() -> int:
             server = stack.enter_context(running_server())
             dsn = server.database()
             PostgresLedger.create(dsn, clock).close()
-            opened: Opener = lambda: CountingLedger.open(dsn, clock)  # noqa: E731
+            opened: Opener = partial(CountingLedger.open, dsn, clock)
         else:
             TinyLedger.create(folder, clock)
-            opened = lambda: TinyLedger.open(folder, clock)  # noqa: E731
+            opened = partial(TinyLedger.open, folder, clock)
         fight = Fight(opened, folder, options.processes, options.claims)
         seconds = fight.run(options.kill, server, options.restarts)
         ledger = opened()

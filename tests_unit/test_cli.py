@@ -436,14 +436,62 @@ def test_ledger_list_has_one_row_a_board(on: Command, ledger: TinyLedger) -> Non
     assert set(rows[0]) == {"dev_eui", "serial", "chip_id", "lot", "state", "attempts", "run"}
 
 
+def test_ledger_list_is_of_one_lot_or_state_where_asked(on: Command, ledger: TinyLedger) -> None:
+    """A state that does not exist is a usage error."""
+    first, second = claim(ledger, 0), claim(ledger, 1)
+    ledger.move(first, "scrapped", reason="dropped", operator="Eve")
+    assert [row["dev_eui"] for row in on("ledger", "list", "--state=scrapped").document] == [str(first)]
+    assert [row["dev_eui"] for row in on("ledger", "list", "--state=reserved").document] == [str(second)]
+    assert len(on("ledger", "list", "--lot=demo").document) == 2
+    assert on("ledger", "list", "--lot=other").document == []
+    on("ledger", "list", "--state=broken").refused(4, "'broken'", "quarantined")
+
+
+@pytest.mark.parametrize("key", ["024C464200000001", LABEL])
+def test_people_decide_about_a_board(on: Command, ledger: TinyLedger, key: str) -> None:
+    """Quarantine, rework, scrap: by DevEUI or label, each with a reason and a name, which the history keeps."""
+    claim(ledger)
+    for verb, state in (("quarantine", "quarantined"), ("rework", "reserved"), ("scrap", "scrapped")):
+        by = (f"--reason=because of {verb}", "--operator=Bob")
+        assert on("ledger", verb, key, *by).document == {"dev_eui": "024C464200000001", "state": state}
+    on("ledger", "rework", key, "--reason=x", "--operator=Bob").refused(1, "is scrapped and cannot be taken up")
+    history = on("ledger", "show", key, "--history").document["history"]
+    assert [entry["event"] for entry in history] == ["claim", "key", "quarantine", "rework", "scrap"]
+    assert [entry["state"] for entry in history][2:] == ["quarantined", "reserved", "scrapped"]
+    assert history[2]["operator"] == "Bob"
+    assert history[2]["reason"] == "because of quarantine"
+    assert "history" not in on("ledger", "show", key).document
+
+
+@pytest.mark.parametrize("verb", ["quarantine", "rework", "scrap", "rebind"])
+def test_a_decision_needs_a_reason_and_a_name(on: Command, ledger: TinyLedger, verb: str) -> None:
+    """And a board that is known."""
+    claim(ledger)
+    on("ledger", verb, "024C464200000001", "--operator=Eve").refused(4, "--reason")
+    on("ledger", verb, "024C464200000001", "--reason=x").refused(4, "--operator")
+    on("ledger", verb, "024C464200000001", "--reason=", "--operator=Eve").refused(1, "needs a reason")
+    on("ledger", verb, "024C464200000009", "--reason=x", "--operator=Eve").refused(1, "024C464200000009")
+
+
 def test_ledger_check_tells_a_sound_one_from_a_changed_one(on: Command, ledger: TinyLedger, tmp_path: Path) -> None:
-    """A changed entry is bad input, with a sentence."""
+    """Each problem is in the document, with its place; the first one in the sentence."""
     claim(ledger)
     sound = on("ledger", "check").document
-    assert sound == {"ledger": ledger.ledger_id, "head": ledger.head(), "problems": []}
+    assert sound == {
+        "ledger": ledger.ledger_id,
+        "head": ledger.head(),
+        "mirrors": [],
+        "problems": [],
+        "orphans": [],
+    }
     history = tmp_path / "data" / "ledger" / "history.jsonl"
     history.write_bytes(history.read_bytes().replace(b"Eve", b"Bob"))
-    on("ledger", "check").refused(1)
+    answer = on("ledger", "check")
+    assert answer.status == 1
+    problems = json.loads(answer.out)["problems"]
+    assert any("history.jsonl:1: entry 1 was changed" in problem for problem in problems)
+    assert answer.err.startswith(f"lorafab: the ledger has {len(problems)} problems, the first: {problems[0]}; stop")
+    on("ledger", "check", "--rebuild").refused(1, "restore the history from the backup first")
 
 
 # --- records, stations, probes ---

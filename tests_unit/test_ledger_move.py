@@ -1,6 +1,7 @@
 """`lorafab ledger move`: the whole ledger arrives, once, and nobody claims in both."""
 
 import json
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,9 +147,8 @@ def test_a_move_that_was_killed_is_completed_by_the_next(
 
 
 def _look_up(owner: str, name: str) -> Callable[..., object]:
-    import pkgutil
-
-    return getattr(pkgutil.resolve_name(owner), name)  # type: ignore[no-any-return]
+    found: Callable[..., object] = getattr(pkgutil.resolve_name(owner), name)
+    return found
 
 
 def _killing(step: Callable[..., object], after: bool) -> Callable[..., object]:
@@ -203,7 +203,7 @@ def test_the_command_moves_and_says_so(
     monkeypatch.setenv("LINE_DSN", dsn)
     assert main(["ledger", "move", "--data", str(data), "--to-dsn-env", "LINE_DSN", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["boards"] == 5
-    assert main(["ledger", "check", "--dsn-env", "LINE_DSN", "--json"]) == 0
+    assert main(["ledger", "check", "--dsn-env", "LINE_DSN", "--data", str(data), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
     assert main(["ledger", "show", str(board(2).dev_eui), "--dsn-env", "LINE_DSN"]) == 0
     assert "CHIP2" in capsys.readouterr().out

@@ -162,7 +162,8 @@ def recover(station: Station, records: RecordStore) -> list[Recovered]:
 
 
 def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> Recovered:
-    kept = records.get(orphan.run)
+    label: Mapping[str, Any] = next((event["facts"] for event in orphan.events if event["event"] == "label"), {})
+    kept = records.get(orphan.run, label.get("dev_eui"))
     if kept is None:
         record = _interrupted(orphan, station, records)
         records.append(record)

@@ -165,22 +165,30 @@ class TinyLedger(BaseLedger):
         return (document for document in self._read().all() if lot is None or document.lot == lot)
 
     def check(self) -> list[str]:
-        """Check everything (see :func:`lorafab.stores.audit.audit_view`); an empty list: the ledger is sound."""
+        """Check everything (see :func:`lorafab.stores.audit.audit_view`); an empty list: the ledger is sound.
+
+        One that is, is tidied up: a checkpoint is made, and what killed runs left is removed.
+        """
         try:
             with nullcontext() if self._read_only else _lock(self._folder):
                 if not self._read_only:
-                    self._view.clean()
                     with suppress(LedgerError):  # the audit says it again, with the place
                         self._refresh(repair=True)
-                        self._checkpoint()
-                return list(audit_view(self._history.genesis, self.entries(), self._view))
+                problems = list(audit_view(self._history.genesis, self.entries(), self._view))
+                if not problems and not self._read_only:
+                    self._checkpoint()
+                    self._view.clean()
+                return problems
         except LedgerError as problem:
             return [str(problem)]
 
     def close(self) -> None:
-        """Bring a view that has fallen behind up to date: between boards, when nobody waits. Raises LedgerError."""
+        """Bring a view that has fallen behind up to date: between boards, when nobody waits. Never raises.
+
+        Every change is in the history already; a checkpoint that fails here is tried again, and told, by a later run.
+        """
         if not self._read_only and len(self._tail.entries) >= _EARLY:
-            with _lock(self._folder):
+            with suppress(LedgerError), _lock(self._folder):
                 self._refresh(repair=True)
                 self._checkpoint()
 
@@ -264,8 +272,8 @@ def _lock(folder: Path) -> FileLock:
 def _lay_out(folder: Path) -> None:
     """Make an empty ledger; ``ledger.json`` comes last, so that a killed attempt is started over."""
     history = folder / "history.jsonl"
-    if history.exists() and history.stat().st_size:
-        raise LedgerError(f"{folder} has a history but no ledger.json; restore the ledger from the backup")
+    if (history.exists() and history.stat().st_size) or any((folder / "view").glob("claims/*.json")):
+        raise LedgerError(f"{folder} holds boards but no ledger.json; restore the ledger from the backup")
     about = _About(ledger_id=uuid.uuid4().hex)
     View(folder).create(genesis(about.ledger_id))
     write_file(history, b"", LedgerError)

@@ -52,7 +52,8 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def dsn(self, dsn: str) -> str:
         """The same database, through this line."""
@@ -60,12 +61,14 @@ class Wire:
 
     def close(self) -> None:
         """Take it down."""
-        self._listener.close()
+        _shut(self._listener)
         for end in self._sockets:
             _shut(end)
+        for thread in self._threads:
+            thread.join()
 
     def _accept(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError), self._listener:
             while True:
                 client, _ = self._listener.accept()
                 if self.dead:
@@ -73,10 +76,11 @@ class Wire:
                     continue
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets += [client, server]
-                threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._forward, args=(client, server), daemon=True))
+                self._threads[-1].start()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError), client, server:  # whoever closes them, it is this thread
             while True:
                 for end in select.select([client, server], [], [])[0]:
                     data = end.recv(65536)
@@ -87,8 +91,6 @@ class Wire:
                             _cut_at(cut, data, client, server)
                             return
                     if not data:
-                        _shut(client)
-                        _shut(server)
                         return
                     (server if end is client else client).sendall(data)
 
@@ -100,11 +102,8 @@ def _cut_at(cut: Cut, data: bytes, client: socket.socket, server: socket.socket)
     if cut != "before":
         server.sendall(data)
         server.recv(65536)
-    _shut(client)
-    _shut(server)
 
 
 def _shut(end: socket.socket) -> None:
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
-    end.close()

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tinydb.table import Document
 
 from lorafab.errors import LedgerError, RecordError
 from lorafab.stores.atomic import (
     AtomicStorage,
+    Batch,
     make_folder,
     open_table,
     remove_leftovers,
@@ -134,3 +136,43 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
 def test_write_all_of_nothing_writes_nothing() -> None:
     """No bytes are no call."""
     write_all(-1, b"")
+
+
+def test_a_batch_is_read_as_it_will_be_and_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fsync a file and one for the folder; until then no file has changed."""
+    paths = [tmp_path / f"{name}.json" for name in "ab"]
+    open_table(paths[0], "t", LedgerError).insert(Document({"n": 1}, 1))
+    kept = paths[0].read_bytes()
+    batch = Batch()
+    for path in paths:
+        for n in (1, 2):
+            batch.table(path, "t").upsert(Document({"n": n + 10}, n))
+    assert [dict(row) for row in batch.table(paths[0], "t")] == [{"n": 11}, {"n": 12}]
+    assert (paths[0].read_bytes(), paths[1].exists()) == (kept, False)
+    count, real = 0, os.fsync
+
+    def fsync(fd: int) -> None:
+        nonlocal count
+        count += 1
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    batch.commit()
+    assert count == 3
+    for path in paths:
+        assert [dict(row) for row in open_table(path, "t", LedgerError)] == [{"n": 11}, {"n": 12}]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_a_batch_that_fails_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """And the sentence says that the disk is full."""
+    batch = Batch(RecordError)
+    for name in "ab":
+        batch.table(tmp_path / f"{name}.json", "t").insert({"n": 1})
+    monkeypatch.setattr(os, call, refuse(errno.ENOSPC))
+    with pytest.raises(RecordError, match="free space"):
+        batch.commit()
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == []

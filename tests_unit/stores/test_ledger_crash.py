@@ -4,7 +4,8 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,14 +165,16 @@ def test_a_kill_while_the_ledger_is_made(tmp_path: Path, clock: Clock, ask: Ask)
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
 def test_a_full_disk_at_any_call_loses_nothing(
-    tmp_path: Path, clock: Clock, ask: Ask, key: Key, monkeypatch: pytest.MonkeyPatch, call: str
+    tmp_path: Path, clock: Clock, ask: Ask, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """The sentence says that the disk is full; with space again the work goes on, and nothing is there twice."""
+    """In a claim and in a checkpoint; with space again the work goes on, and nothing is there twice."""
     ledger = TinyLedger.create(tmp_path, clock)
-    ledger.claim(ask(1))
     real = getattr(os, call)
     sentences: list[str] = []
-    for full_at in range(1, 10):
+    done = 0
+    for full_at in (1, 2, 3, 5, 8, 13, 21, 34, 55):
+        for _ in range(33):  # as many as make a checkpoint
+            ledger.claim(ask(done := done + 1))
         count = 0
 
         def refuse(*args: Any, full_at: int = full_at) -> Any:
@@ -183,14 +186,60 @@ def test_a_full_disk_at_any_call_loses_nothing(
 
         monkeypatch.setattr(os, call, refuse)
         try:
-            ledger.claim(ask(1 + full_at, run="r2"))
+            for n in range(done + 1, done + 40):
+                ledger.claim(ask(n))
         except LedgerError as problem:
             sentences.append(str(problem))
         monkeypatch.undo()
-        assert ledger.claim(ask(1 + full_at, run="r2")).attempts == 1
+        for n in range(done + 1, done + 40):
+            assert ledger.claim(ask(n)).attempts == 1
+        done += 39
         assert ledger.check() == []
-    assert sentences
+    assert len(sentences) == 9
     assert all("free space and start again" in sentence for sentence in sentences)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 6 MB, where the user may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system, and not everywhere")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("needed", [4 << 20, 0], ids=["noticed before", "in the middle"])
+def test_a_real_disk_that_fills_up(
+    small_disk: Path, clock: Clock, ask: Ask, key: Key, monkeypatch: pytest.MonkeyPatch, needed: int
+) -> None:
+    """The claim is refused, which no board outlives: everything acknowledged is there, and goes on with space."""
+    monkeypatch.setattr("lorafab.stores.tiny_ledger._NEEDED", needed)
+    ledger = TinyLedger.create(small_disk, clock)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1 << 20))
+    claimed, sentence = 0, ""
+    while not sentence:
+        try:
+            ledger.claim(ask(claimed + 1))
+            claimed += 1
+        except LedgerError as problem:
+            sentence = str(problem)
+    assert "free space and start again" in sentence
+    assert claimed > 10
+    head = ledger.head()
+    with pytest.raises(LedgerError, match="free space"):
+        ledger.add_key(ask(1).dev_eui, 1, [key(1)], "r1")
+    reader = TinyLedger.open(small_disk, clock, read_only=True)
+    assert reader.head() == head
+    assert reader.check() == []
+    ballast.unlink()
+    again = TinyLedger.open(small_disk, clock)
+    assert {found["label"] for found in again.all_claims()} >= {ask(n).label for n in range(1, claimed + 1)}
+    again.add_key(ask(1).dev_eui, 1, [key(1)], "r1")
+    assert again.check() == []
 
 
 def test_a_file_size_limit_is_a_full_disk(tmp_path: Path, clock: Clock, ask: Ask) -> None:

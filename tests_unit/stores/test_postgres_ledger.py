@@ -19,6 +19,7 @@ from lorafab.errors import BoundElsewhere, LedgerError
 from lorafab.interfaces import ClaimRequest, Clock, SealedKey
 from lorafab.stores import postgres_ledger, postgres_server
 from lorafab.stores.history import Entry, make_entry
+from lorafab.stores.ledger import Document
 from lorafab.stores.postgres_ledger import PostgresLedger
 from lorafab.stores.postgres_server import Server
 from tests_unit.fakes import FakeClock
@@ -308,9 +309,9 @@ def test_others_that_are_always_faster_end_in_a_sentence(
     monkeypatch.setattr(postgres_ledger, "_DEADLINE_S", 0.0)
     unlucky, lucky = PostgresLedger.open(dsn, clock), iter(range(2, 100))
 
-    def slower(*facts: object) -> Entry:
+    def slower(facts: dict[str, object], new: Document, prev: str) -> Entry:
         run_sql(dsn, f"UPDATE lorafab.lots SET document = '{next(lucky)}'")
-        return make_entry(*facts)  # type: ignore[arg-type]
+        return make_entry(facts, new, prev)
 
     ledger.note_printed("demo", 1, reason="sheet", operator="Eve")
     monkeypatch.setattr(postgres_ledger, "make_entry", slower)

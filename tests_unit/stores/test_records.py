@@ -39,6 +39,9 @@ def test_what_is_kept_is_read_back_equal(tmp_path: Path, store: RecordStore) -> 
     assert RecordStore(tmp_path).get("R2") == two
     assert store.get("R3") == alone
     assert store.get("R4") is None
+    assert store.get("R2", BOARD) == two
+    assert store.get("R3", BOARD) == alone
+    assert store.get("R2", "0000000000000002") is None
     assert store.attempts(Eui64.parse(BOARD)) == [one, two]
     assert store.attempts(Eui64(5)) == []
     assert list(store.all_runs()) == [one, two, alone]
@@ -137,3 +140,13 @@ def test_a_picture_is_kept_with_its_digest(tmp_path: Path, store: RecordStore) -
         store.save_picture("R3", b"GIF89a")
     with pytest.raises(RecordError, match="no picture's name"):
         store.picture_path("R1.exe")
+
+
+def test_one_damaged_file_hides_no_other_from_an_examination(tmp_path: Path, store: RecordStore) -> None:
+    """It is one sentence among the records."""
+    for n in (1, 2, 3):
+        store.append(record(f"R{n}", dev_eui=f"{n:016X}"))
+    (tmp_path / "records" / f"{2:016X}.json").write_bytes(b"{")
+    first, problem, third = store.examine()
+    assert (first, third) == (store.get("R1"), store.get("R3", f"{3:016X}"))
+    assert f"{2:016X}.json is damaged" in str(problem)

@@ -53,11 +53,11 @@ def test_a_ledger_is_made_by_the_newcomers_station_only_once(data: Path, clock: 
 
 def test_a_history_without_its_ledger_file_is_not_started_over(data: Path, filled: Path, clock: Clock) -> None:
     """An empty second ledger over an old history would give identities away twice."""
-    (filled / "ledger.json").unlink()
-    with pytest.raises(LedgerError, match="restore the ledger"):
-        TinyLedger.create(data, clock)
-    with pytest.raises(LedgerError, match="restore the ledger"):
-        TinyLedger.open_or_create(data, clock)
+    for lost in ("ledger.json", "history.jsonl"):
+        (filled / lost).unlink()
+        for make in (TinyLedger.create, TinyLedger.open_or_create):
+            with pytest.raises(LedgerError, match=r"holds boards but no ledger\.json"):
+                make(data, clock)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"schema_version":"lorafab.ledger/9"}', b"[1]", b"\xff"])
@@ -108,6 +108,23 @@ def test_the_view_follows_at_the_end_of_a_run(data: Path, tiny: TinyLedger, cloc
         str(ask(n).dev_eui) for n in range(1, 40)
     }
     assert tiny.check() == []
+
+
+def test_a_run_that_ends_on_a_full_disk_has_lost_nothing(
+    data: Path, tiny: TinyLedger, clock: Clock, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint fails in silence, after PASS was shown; what it did is in the history."""
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    for n in range(1, 14):
+        tiny.claim(ask(n))
+    monkeypatch.setattr(os, "fsync", full)
+    tiny.close()
+    monkeypatch.undo()
+    assert entries_in_view(data / "ledger") == 0
+    assert sum(1 for _ in TinyLedger.open(data, clock).documents()) == 13
 
 
 def test_what_another_process_did_is_seen_at_once(data: Path, tiny: TinyLedger, clock: Clock, ask: Ask) -> None:
