@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from tests_unit.line import ROOT, Line
 from tests_unit.postgres_server import MISSING, PostgresServer, binaries, running_server
 
-
 # A busy computer is no defect of the code: nothing here fails because of the time it took.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
