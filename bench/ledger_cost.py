@@ -4,9 +4,11 @@
                                 [--transactions 300] [--folder DIR]
 
 Every size gets a ledger of its own, filled with boards that passed (one history entry each, without fsync) and one
-record file a board (hard links of one 10 kB record: what grows is the folder). Then new boards are claimed, one by one,
-each with a sealed key and a record. ``open`` is the start of a run on that ledger. The disk is the one of ``--folder``;
-fsyncs are counted, so that the cost on a slower disk can be told: its fsync times their number.
+record file a board (hard links of one 10 kB record: what grows is the folder). Then new boards are claimed, one by one
+and in turn in each ledger, each with a sealed key and a record. ``open`` is the start of a run on that ledger,
+``close`` its end, which sometimes makes a checkpoint; ``fsync`` is what the disk takes for 2 kB at that moment, ``x``
+the ratio to the smallest ledger. The disk is the one of ``--folder``; fsyncs are counted, so that the cost on a slower
+disk can be told: its fsync times their number.
 
 With PostgreSQL the variable names an empty database, which is emptied again; records stay in files.
 """
@@ -172,32 +174,70 @@ class Fsyncs:
         os.fsync = self._real
 
 
-def measure(bed: Bed, folder: Path, first: int, transactions: int) -> tuple[dict[str, list[float]], float]:
-    """Milliseconds of each part of ``transactions`` new boards, and fsyncs of this process for one."""
-    times: dict[str, list[float]] = defaultdict(list)
+PARTS = ("fsync", "open", "close", "claim", "key", "record", "claim+record", "all")
 
-    def timed(name: str, act: Callable[[], object]) -> float:
+
+class Subject:
+    """One ledger of some size, and what its boards cost."""
+
+    def __init__(self, bed: Bed, folder: Path, count: int) -> None:
+        self.bed, self.count, self._next = bed, count, count
+        began = time.monotonic()
+        bed.fill(count)
+        fill_records(folder, count)
+        self.filled_s = time.monotonic() - began
+        self.times: dict[str, list[float]] = defaultdict(list)
+        """Milliseconds."""
+        self.fsyncs = 0
+        self._ledger, self._store = bed.open(), RecordStore(folder)
+        self._opened: list[BaseLedger] = []
+        self._line = os.open(folder / "fsync", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def _timed(self, name: str, act: Callable[[], object]) -> float:
         began = time.perf_counter()
         act()
         took = (time.perf_counter() - began) * 1000
-        times[name].append(took)
+        self.times[name].append(took)
         return took
 
-    for _ in range(10):
-        timed("open", lambda: bed.open().close())
-    ledger, store = bed.open(), RecordStore(folder)
-    with Fsyncs() as fsyncs:
-        for n in range(first, first + transactions):
-            asked, kept = request(n), record(n)
-            parts = (
-                timed("claim", lambda asked=asked: ledger.claim(asked)),  # type: ignore[misc]
-                timed("key", lambda asked=asked, n=n: ledger.add_key(asked.dev_eui, 1, [key(n)], asked.run)),  # type: ignore[misc]
-                timed("record", lambda kept=kept: store.append(kept)),  # type: ignore[misc]
+    def board(self) -> None:
+        """One new board; before it, what the disk takes for a line of its own, and what a run takes to begin."""
+        n = self._next
+        self._next += 1
+        asked, kept = request(n), record(n)
+        os.write(self._line, bytes(2000))
+        self._timed("fsync", lambda: os.fsync(self._line))
+        with Fsyncs() as fsyncs:
+            self._timed("open", lambda: self._opened.append(self.bed.open()))
+            self._timed("close", lambda: self._opened.pop().close())
+            claim = self._timed("claim", lambda: self._ledger.claim(asked))
+            made = self._timed("key", lambda: self._ledger.add_key(asked.dev_eui, 1, [key(n)], asked.run))
+            stored = self._timed("record", lambda: self._store.append(kept))
+        self.times["claim+record"].append(claim + stored)
+        self.times["all"].append(claim + made + stored)
+        self.fsyncs += fsyncs.count
+
+    def report(self, smallest: "Subject") -> None:
+        """Print the figures."""
+        boards = len(self.times["all"])
+        print(
+            f"{self.count} boards (filled in {self.filled_s:.0f} s), {self.fsyncs / boards:.1f} fsyncs a board, "
+            f"checkpoints included:"
+        )
+        for name in PARTS:
+            values = self.times[name]
+            ratio = statistics.median(values) / statistics.median(smallest.times[name])
+            print(
+                f"  {name:13} median {statistics.median(values):7.2f} ms   p99 {centile(values, 0.99):7.2f} ms   "
+                f"x {ratio:.2f}",
+                flush=True,
             )
-            times["claim+record"].append(parts[0] + parts[2])
-            times["all"].append(sum(parts))
-    ledger.close()
-    return times, fsyncs.count / transactions
+
+    def close(self) -> None:
+        """Let go."""
+        self._ledger.close()
+        os.close(self._line)
+        self.bed.close()
 
 
 def centile(values: Iterable[float], share: float) -> float:
@@ -207,7 +247,7 @@ def centile(values: Iterable[float], share: float) -> float:
 
 
 def main() -> int:
-    """Measure each size, print a table."""
+    """Measure all sizes, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--boards", type=int, nargs="+", default=[100, 10_000, 100_000], metavar="N")
     parser.add_argument("--driver", choices=["tinydb", "postgresql"], default="tinydb")
@@ -217,26 +257,28 @@ def main() -> int:
         "--folder", type=Path, metavar="DIR", help="on the disk to measure (default: the temporary one)"
     )
     options = parser.parse_args()
-    smallest: float | None = None
-    for count in options.boards:
-        folder = Path(tempfile.mkdtemp(prefix="lorafab-cost-", dir=options.folder))
-        bed: Bed = TinyBed(folder) if options.driver == "tinydb" else PostgresBed(os.environ[options.dsn_env])
+    # A database holds one ledger: its sizes come one after the other, and the disk may be busier for one of them.
+    rounds = [options.boards] if options.driver == "tinydb" else [[count] for count in options.boards]
+    smallest: Subject | None = None
+    for counts in rounds:
+        place = Path(tempfile.mkdtemp(prefix="lorafab-cost-", dir=options.folder))
+        subjects: list[Subject] = []
         try:
-            began = time.monotonic()
-            bed.fill(count)
-            fill_records(folder, count)
-            filled = time.monotonic() - began
-            times, fsyncs = measure(bed, folder, count, options.transactions)
+            for count in counts:
+                folder = place / str(count)
+                folder.mkdir()
+                bed = TinyBed(folder) if options.driver == "tinydb" else PostgresBed(os.environ[options.dsn_env])
+                subjects.append(Subject(bed, folder, count))
+            for _ in range(options.transactions):
+                for subject in subjects:
+                    subject.board()
+            smallest = smallest or subjects[0]
+            for subject in subjects:
+                subject.report(smallest)
         finally:
-            bed.close()
-            shutil.rmtree(folder)
-        median = statistics.median(times["all"])
-        smallest = smallest or median
-        print(f"{count} boards ({options.driver}, filled in {filled:.0f} s), {fsyncs:.1f} fsyncs a board:")
-        for name in ("open", "claim", "key", "record", "claim+record", "all"):
-            values = times[name]
-            print(f"  {name:13} median {statistics.median(values):7.2f} ms   p99 {centile(values, 0.99):7.2f} ms")
-        print(f"  all / smallest ledger: {median / smallest:.2f}", flush=True)
+            for subject in subjects:
+                subject.close()
+            shutil.rmtree(place)
     return 0
 
 

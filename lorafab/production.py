@@ -1,5 +1,6 @@
 """What happens in pytest while a board is in the jig: order, gates, judgement, late errors."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,11 @@ def shut_what_could_print_a_key(config: pytest.Config) -> None:
     One of them may be a key (docs/decisions/0004-secrets.md). Raises UsageError for options that cannot be shut.
     """
     option = config.option
-    if option.debug:
-        raise UsageError("--debug writes what passes between pytest's hooks, keys among it; leave it out")
+    if option.debug or os.environ.get("PYTEST_DEBUG"):
+        raise UsageError(
+            "--debug, or PYTEST_DEBUG in the environment, writes what passes between pytest's hooks, keys among it; "
+            "leave it out"
+        )
     option.tbstyle, option.showlocals, option.fulltrace = "short", False, False
     option.usepdb, option.trace = False, False
     option.disable_warnings = True  # a warning of a failed thread quotes its exception

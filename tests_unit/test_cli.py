@@ -190,6 +190,23 @@ def test_stdin_that_is_no_text_is_bad_input(lorafab: Command, monkeypatch: pytes
     lorafab("label", "parse", "-", "--json").refused(1)
 
 
+def test_control_c_is_a_sentence(lorafab: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while the command waits for a scanner: no traceback, and no success."""
+
+    class Waiting(io.StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Waiting())
+    lorafab("label", "parse", "-").refused(1, "stopped by hand")
+
+
+def test_a_closed_stdin_is_a_usage_error(lorafab: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a service has it; Python gives it no stream at all."""
+    monkeypatch.setattr("sys.stdin", None)
+    lorafab("label", "parse", "-", "--json").refused(4, "stdin is closed")
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -210,6 +227,14 @@ def test_a_refused_label_that_may_be_a_key_is_not_repeated(lorafab: Command) -> 
     """It would stay in the terminal's history."""
     answer = lorafab("label", "parse", "00112233445566778899AABBCCDDEEFF")
     answer.refused(1, "not shown")
+    assert "00112233" not in answer.err
+
+
+@pytest.mark.parametrize("arguments", [("parse", "024C464200000001"), ()])
+def test_a_key_in_the_wrong_place_is_not_repeated(lorafab: Command, arguments: tuple[str, ...]) -> None:
+    """The label's text was not quoted, or the verb was left out: argparse would show the word."""
+    answer = lorafab("label", *arguments, "00112233445566778899AABBCCDDEEFF")
+    answer.refused(4, "not shown", "--help")
     assert "00112233" not in answer.err
 
 
@@ -236,6 +261,9 @@ def test_a_picture_that_is_none_or_missing_is_bad_input(lorafab: Command, tmp_pa
     text = tmp_path / "text.png"
     text.write_text("not a picture")
     lorafab("label", "decode", str(text)).refused(1)
+    with text.open("wb") as file:
+        file.truncate(1 << 40)  # sparse; reading all of it would take the computer's memory
+    lorafab("label", "decode", str(text)).refused(1, "at most")
 
 
 @pytest.mark.parametrize(("text", "serial"), [("LR00000007/4726", "LR00000007"), ("LR00000007", "LR00000007")])
@@ -303,6 +331,7 @@ def test_lot_show_says_what_was_printed_and_closed(lorafab: Command, ledger: Tin
     ledger.close_lot("sold", reason="done", operator="Eve")
     document = lorafab(*show).document
     assert (document["printed"], document["closed"], document["boards"]) == (12, True, {})
+    assert document["example_labels"] == []  # it accepts none any more
     (lots / "sold.yaml").write_text(text.replace("ledger: null", "ledger: another"))
     lorafab(*show).refused(1, f"lot sold belongs to ledger another, and this one is {ledger.ledger_id}; give --data=")
 
@@ -393,6 +422,52 @@ def test_a_label_with_a_token_finds_its_board(on: Command, ledger: TinyLedger) -
     assert on("ledger", "show", f"{body}:C{checksum(body)}").document["dev_eui"] == "024C464200000001"
 
 
+def test_a_label_in_a_lots_own_form_finds_its_board(
+    on: Command, lorafab: Command, ledger: TinyLedger, tmp_path: Path
+) -> None:
+    """The ledger keeps only what the pattern names; without the lot's file nobody can read the label."""
+    lot = load_lot(ROOT, "demo-range")
+    who = identify(read_label("LR00000007/4726", lot), lot)
+    assert who.dev_eui is not None
+    ledger.claim(
+        ClaimRequest(
+            dev_eui=who.dev_eui,
+            join_eui=lot.join_eui,
+            serial=who.serial,
+            label=who.label_text,
+            chip_id=CHIP,
+            lot=lot.lot,
+            run="run-1",
+            station="sim",
+            operator="Eve",
+        )
+    )
+    assert on("ledger", "show", "LR00000007/4726").document["dev_eui"] == str(who.dev_eui)
+    on("ledger", "show", "LR00000008/4726").refused(1, "the ledger knows no board")
+    elsewhere = (f"--data={tmp_path / 'data'}", f"--root={tmp_path}")
+    lorafab("ledger", "show", "LR00000007/4726", *elsewhere).refused(1, "the ledger knows no board")
+
+
+@pytest.mark.parametrize("key", ["\udcff\udcfe", "a\udcff", "\0", "LF\n"])
+def test_a_key_that_cannot_be_printed_is_bad_input(on: Command, ledger: TinyLedger, key: str) -> None:
+    """What a shell makes of bytes that are no text; no index and no database takes it."""
+    claim(ledger)
+    on("ledger", "show", key).refused(1)
+    assert ledger.find(key) is None
+
+
+@pytest.mark.parametrize("chip", ["", " ", "hello world", "4C46", "0x4C4656420102030405060709"])
+def test_a_chip_is_bound_by_its_unique_id_only(on: Command, ledger: TinyLedger, chip: str) -> None:
+    """A mistyped one would take a board that passed its binding and its key; nothing is changed."""
+    claim(ledger)
+    by = ("--reason=new chip", "--operator=Eve")
+    on("ledger", "rebind", "024C464200000001", f"--chip={chip}", *by).refused(4, "16 to 24 hex digits")
+    assert on("ledger", "show", "024C464200000001").document["chip_id"] == CHIP
+    new = "4c4656420102030405060709"
+    assert on("ledger", "rebind", "024C464200000001", f"--chip={new}", *by).document["next_generation"] == 2
+    assert on("ledger", "show", "024C464200000001").document["chip_id"] == new.upper()
+
+
 @pytest.mark.parametrize("key", ["024C464200000099", LOT.label_text(7)])
 def test_an_unknown_board_is_bad_input(on: Command, ledger: TinyLedger, key: str) -> None:
     """The sentence names the DevEUI that was looked for."""
@@ -469,7 +544,9 @@ def test_a_decision_needs_a_reason_and_a_name(on: Command, ledger: TinyLedger, v
     claim(ledger)
     on("ledger", verb, "024C464200000001", "--operator=Eve").refused(4, "--reason")
     on("ledger", verb, "024C464200000001", "--reason=x").refused(4, "--operator")
-    on("ledger", verb, "024C464200000001", "--reason=", "--operator=Eve").refused(1, "needs a reason")
+    for empty in ("", "  "):
+        on("ledger", verb, "024C464200000001", f"--reason={empty}", "--operator=Eve").refused(1, "needs a reason")
+        on("ledger", verb, "024C464200000001", "--reason=x", f"--operator={empty}").refused(1, "needs a reason")
     on("ledger", verb, "024C464200000009", "--reason=x", "--operator=Eve").refused(1, "024C464200000009")
 
 

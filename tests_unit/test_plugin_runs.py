@@ -107,6 +107,15 @@ def test_a_file_that_is_not_there_is_a_usage_error_and_leaves_nothing(line: Line
     assert "ended without a record" not in line.produce().out
 
 
+def test_hooks_are_not_traced_while_a_board_is_in_the_jig(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment asks for what --debug asks for: texts of foreign exceptions would be in it."""
+    monkeypatch.setenv("PYTEST_DEBUG", "1")
+    result = line.pytester.runpytest_inprocess("--station=sim")
+    assert result.ret == 4
+    assert "PYTEST_DEBUG in the environment" in result.stdout.str().replace("\n   ", " ")
+    assert not line.opened
+
+
 @pytest.mark.parametrize(
     ("option", "text"),
     [

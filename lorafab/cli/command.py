@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lorafab.domain.label_refusal import looks_like_key
 from lorafab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class Parser(argparse.ArgumentParser):
     """Errors become UsageError, one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
+        """Raise UsageError; argparse quotes what it was given, and that may be a label that carries a key."""
+        if looks_like_key(message):
+            message = "an argument does not belong there or is no possible value (not shown, it may hold a key)"
         raise UsageError(f"{message}; `{self.prog} --help` shows what is possible")
 
 

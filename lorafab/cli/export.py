@@ -187,10 +187,13 @@ def _to_server(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, 
 
 
 def _operator(options: argparse.Namespace) -> str:
+    from lorafab.stores.claims import check_text
+
     try:
         name: str = options.operator or getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container
         raise UsageError("nobody is logged in by name, wanted who exports; give --operator NAME") from None
+    check_text("operator", name)  # now: the ledger would refuse it when the keys have left
     return name
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorafab.cli import label_sheet
 from lorafab.cli.command import noun, verb
-from lorafab.errors import LabelRefused
+from lorafab.errors import LabelRefused, UsageError
 
 if TYPE_CHECKING:
     from lorafab.domain.label import Label
@@ -27,6 +27,8 @@ def add(nouns: Any) -> None:
 
 
 def _label_parse(options: argparse.Namespace) -> object:
+    if options.text == "-" and sys.stdin is None:
+        raise UsageError("stdin is closed, wanted the text of a label on it; give the text in place of -")
     try:
         text = sys.stdin.read() if options.text == "-" else options.text
     except UnicodeDecodeError:
@@ -36,10 +38,12 @@ def _label_parse(options: argparse.Namespace) -> object:
 
 
 def _label_decode(options: argparse.Namespace) -> object:
-    from lorafab.drivers.label_reader import LabelReader
+    from lorafab.drivers.label_reader import MAX_BYTES, LabelReader
 
     read = _reading(options)
-    found = LabelReader().decode(options.image.read_bytes(), accept=read)
+    with options.image.open("rb") as file:
+        picture = file.read(MAX_BYTES + 1)  # no more, whatever file that is: the reader refuses it
+    found = LabelReader().decode(picture, accept=read)
     return {**read(found.text).to_json(), "reader": found.reader}
 
 

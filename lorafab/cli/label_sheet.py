@@ -57,7 +57,8 @@ def add_close(lot: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+    # No lot has so many labels as a number of 20 digits says, and Python reads no number of 4301.
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is no number from 1 on")
     return int(text)
 
@@ -150,7 +151,7 @@ def _tracked(options: argparse.Namespace, lot: "LotConfig", ledger: "BaseLedger"
         )
     numbers = _asked(options, lot, printed + 1)
     again = min(numbers) <= printed
-    if again and not (options.reason and options.operator):
+    if again and not (options.reason.strip() and options.operator.strip()):
         raise UsageError(
             f"labels 1 to {printed} of lot {lot.lot} were printed before, and two boards must not get the same one; "
             "to print some again give --reason and --operator"

@@ -1,14 +1,16 @@
 """``lorafab ledger``: who got which identity."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorafab.cli import ledger_check, ledger_move
 from lorafab.cli.command import data_folder, decided, noun, open_ledger, verb
 from lorafab.domain.identity import Eui64
-from lorafab.errors import LabelRefused, LedgerError
+from lorafab.errors import ConfigError, LabelRefused, LedgerError
 
 if TYPE_CHECKING:
     from lorafab.stores.claims import State
@@ -39,10 +41,19 @@ def add(nouns: Any) -> None:
     rebind = verb(ledger, "rebind", _ledger_rebind, "supersede a binding after a repair", data=True)
     rebind.add_argument("dev_eui", metavar="DEVEUI")
     rebind.add_argument("--label", default="", metavar="TEXT", help="the new label, where it was replaced")
-    rebind.add_argument("--chip", default="", metavar="ID", help="the new chip's unique id, where it was replaced")
+    rebind.add_argument("--chip", type=_chip_id, metavar="ID", help="the new chip's unique id, where it was replaced")
     decided(rebind)
     ledger_move.add(ledger)
     ledger_check.add(ledger)
+
+
+def _chip_id(text: str) -> str:
+    """A unique id as the line reads it: a mistyped one would take the board its binding and its keys."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{16,24}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no chip's unique id, wanted 16 to 24 hex digits as in a record or report"
+        )
+    return text.upper()
 
 
 def _ledger_init(options: argparse.Namespace) -> object:
@@ -59,16 +70,17 @@ def _ledger_init(options: argparse.Namespace) -> object:
 
 def _ledger_show(options: argparse.Namespace) -> object:
     ledger = open_ledger(options)
-    found = dict(_find(ledger, options.key.strip()))
+    found = dict(_find(options, ledger))
     if options.history:
         found["history"] = _history(ledger, found["dev_eui"])
     return found
 
 
-def _find(ledger: "BaseLedger", key: str) -> Mapping[str, Any]:
+def _find(options: argparse.Namespace, ledger: "BaseLedger") -> Mapping[str, Any]:
     """Look a board up by whatever is known of it. Raises LedgerError."""
     from lorafab.domain.label import parse_label
 
+    key = options.key.strip()
     found, what = ledger.find(key), "by that serial or chip id"
     if found is None:
         # Not a serial or an id that was ever claimed: then it must be a label, perhaps with a claim secret.
@@ -76,8 +88,27 @@ def _find(ledger: "BaseLedger", key: str) -> Mapping[str, Any]:
             dev_eui = parse_label(key).dev_eui
             found, what = ledger.find(str(dev_eui)), f"with {dev_eui}"
     if found is None:
+        found = _find_by_own_form(options.root, ledger, key)
+    if found is None:
         raise LedgerError(f"the ledger knows no board {what}; check it, or name another --data")
     return found
+
+
+def _find_by_own_form(root: Path, ledger: "BaseLedger", text: str) -> Mapping[str, Any] | None:
+    """Read a label as the lots do that have a form of their own."""
+    from lorafab.config.load import load_lots
+    from lorafab.steps.label import identify, read_label
+
+    with suppress(ConfigError):  # the ledger can be asked where lot files are missing or damaged, too
+        for lot in load_lots(root):
+            if lot.label_pattern is None:
+                continue
+            with suppress(LabelRefused):
+                who = identify(read_label(text, lot), lot)
+                found = ledger.find(str(who.dev_eui or who.serial))
+                if found is not None and found["lot"] == lot.lot:
+                    return found
+    return None
 
 
 def _history(ledger: "BaseLedger", dev_eui: str) -> list[dict[str, object]]:
@@ -95,7 +126,7 @@ def _history(ledger: "BaseLedger", dev_eui: str) -> list[dict[str, object]]:
 def _ledger_decide(options: argparse.Namespace) -> object:
     state = _DECISIONS[options.verb][0]
     ledger = open_ledger(options, read_only=False)
-    dev_eui = Eui64.parse(_find(ledger, options.key.strip())["dev_eui"])
+    dev_eui = Eui64.parse(_find(options, ledger)["dev_eui"])
     claim = ledger.move(dev_eui, state, reason=options.reason, operator=options.operator)
     ledger.close()
     return {"dev_eui": str(claim.dev_eui), "state": claim.state}
@@ -111,7 +142,7 @@ def _ledger_rebind(options: argparse.Namespace) -> object:
     claim = ledger.rebind(
         dev_eui,
         label=_label_for(options, known) if known else "",
-        chip_id=options.chip.upper(),
+        chip_id=options.chip or "",
         reason=options.reason,
         operator=options.operator,
         run="",

@@ -26,9 +26,10 @@ def _lot_show(options: argparse.Namespace) -> object:
         check_ledger(lot, ledger)
     shown: dict[str, object] = lot.model_dump(mode="json")
     shown |= {"source": lot.dev_eui.source, "quantity": lot.quantity, "key_slots": list(lot.key_slots)}
-    shown["example_labels"] = unused_labels(lot, ledger, 3)
-    if ledger is not None:
-        noted = ledger.lot(lot.lot)
+    noted = None if ledger is None else ledger.lot(lot.lot)
+    # A closed lot accepts none.
+    shown["example_labels"] = [] if noted is not None and noted.closed else unused_labels(lot, ledger, 3)
+    if ledger is not None and noted is not None:
         shown["boards"] = dict(sorted(Counter(str(claim["state"]) for claim in ledger.all_claims(lot.lot)).items()))
         # All labels of a demo lot are on the roll beside the virtual jig.
         shown["printed"] = lot.quantity if lot.kind == "demo" else noted.printed

@@ -82,11 +82,12 @@ def load_yaml(path: Path, shown: str) -> YamlMap:
     Raises ConfigError for a file that is missing, unreadable, not YAML, or not a mapping of the kind above.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_SIZE + 1)
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read ({error.strerror}); restore it or name another file") from error
     if len(raw) > MAX_SIZE:
-        raise ConfigError(f"{shown} has {len(raw)} bytes, at most {MAX_SIZE} are read; is it the right file?")
+        raise ConfigError(f"{shown} has more than {MAX_SIZE} bytes, wanted a short file; is it the right one?")
     node = _compose(raw, shown)
     if not isinstance(node, yaml.MappingNode):
         found = "is empty" if node is None else "does not hold `key: value` lines"

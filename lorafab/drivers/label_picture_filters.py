@@ -1,7 +1,7 @@
 """What is done to a picture in which no label was read, before the readers look again.
 
-The order is that of cost and use. Each attempt is there because it reads pictures that no other one reads, as counted
-by ``python -m bench.label_pictures`` (docs/label-reading.md has the table, and what was tried and gained nothing).
+Cheap ones first. Each is there because it reads pictures that the three others do not; docs/label-reading.md has the
+counts and what else was tried, ``python -m bench.label_pictures`` makes them.
 """
 
 from collections.abc import Callable

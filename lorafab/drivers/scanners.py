@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from lorafab.domain.label import MAX_LENGTH
+from lorafab.domain.label_refusal import QUOTE_LENGTH
 from lorafab.drivers.label_reader import MAX_BYTES, LabelReader
 from lorafab.drivers.serial_port import SerialPort
 from lorafab.errors import ScanError
@@ -25,6 +26,10 @@ PROMPT: Final = "Scan the label: "
 
 AGAIN_S: Final = 0.2
 """A scanner whose trigger was held sends its code again: for so long after a code nothing else may come."""
+
+PAUSE_S: Final = 0.1
+"""What is typed is shown when nothing more has come for so long: how a code ends tells whether it may be a key, and a
+scanner sends it sign by sign."""
 
 POLL_S: Final = 0.05
 """How often a folder is looked at."""
@@ -42,7 +47,8 @@ _ESCAPE = 0x1B
 _SEQUENCE = re.compile(rb"\x1b(?:\[\[[ -~]|\[[0-?]*[ -/]*[@-Z\\-~]|O[ -~])")
 _SEQUENCE_BEGUN = re.compile(rb"\x1b(?:\[\[?|\[[0-?]{1,16}[ -/]{0,4}|O)?")
 _PLAIN = 23
-"""Characters that are shown as they are typed: those of a DevEUI with separators."""
+"""Characters of a DevEUI with separators, which is shown as it is typed, and so is a serial, shorter than a key."""
+_EUI_SIGNS = re.compile(rb"[0-9A-Fa-f:\-]*")
 _STANDARD = (b"LW:D0:", b"URN:")
 _EUIS = 48
 """Characters of a TR005 label that are shown: what comes before the extension fields, of which one is secret."""
@@ -244,18 +250,20 @@ def _one_code(
     read_until: Callable[[float], bytes], timeout_s: float, show: Callable[[bytes], None] = lambda line: None
 ) -> str:
     """Wait for a line, and see that no other one follows at once; the same one again is the same code."""
-    line, codes = _Line(), list[str]()
+    line, codes, stale = _Line(), list[str](), False
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        for byte in read_until(deadline):
+    while (now := time.monotonic()) < deadline:
+        data = read_until(min(deadline, now + PAUSE_S) if stale else deadline)
+        for byte in data:
             if line.add(byte):
                 if not codes:
                     show(line.shown())
                     deadline = time.monotonic() + AGAIN_S
                 codes.append(line.text())
                 line = _Line()
-        if not codes:
+        if stale and not data:
             show(line.shown())
+        stale = bool(data) and not codes
     if not codes:
         raise ScanError(_nothing_came(timeout_s))
     if len(set(codes)) > 1:
@@ -301,7 +309,8 @@ class _Line:
         if line.startswith(_STANDARD):
             plain = digits = line[:_EUIS]
         else:
-            plain = line if len(line) <= _PLAIN else b""
+            most = _PLAIN if _EUI_SIGNS.fullmatch(line) else QUOTE_LENGTH
+            plain = line if len(line) <= most else b""
             digits = plain.replace(b":", b"").replace(b"-", b"")
         if _NO_EUI.search(digits):
             plain = b""

@@ -135,6 +135,8 @@ def to_file(
     Raises ExportError when the file could not be written; then the ledger is as it was.
     """
     digest = hashlib.sha256(data).hexdigest()
+    if not path.name.isprintable():  # now: the ledger would refuse it when the keys have left
+        raise UsageError(f"the file name {path.name!r} holds characters that the ledger cannot keep; give another one")
     refuse_existing(path)
     write_file(path, data, ExportError, mode=0o600)
     reason = f"{what} to {path.name}, sha256 {digest}"

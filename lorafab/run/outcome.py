@@ -7,6 +7,7 @@ from lorafab.domain.measurement import Measurement, Outcome, Spec, Value, judge
 from lorafab.domain.plan import Plan, Step
 from lorafab.domain.verdict import Verdict
 from lorafab.errors import DutError, LorafabError, MeasurementFailed, UsageError
+from lorafab.run.redaction import without_keys
 
 StepOutcome = Literal["pass", "fail", "error", "skipped", "not run"]
 
@@ -34,6 +35,8 @@ class StepState:
 
     def measure(self, name: str, value: Value) -> Measurement:
         """Judge one value against its declaration; what was never declared is a failure, not a surprise."""
+        if isinstance(value, str):
+            value = without_keys(value)  # what a board said
         spec = next((spec for spec in self.step.measurements if spec.name == name), None)
         if spec is None:
             measurement = Measurement(Spec(name, ""), value, Outcome.UNDECLARED)
@@ -71,7 +74,7 @@ def sentence_of(error: BaseException) -> str:
     A foreign exception's text may quote the arguments of a call, and one of them may have been a key.
     """
     if isinstance(error, LorafabError):
-        return str(error)
+        return without_keys(str(error))  # it may quote what a board said
     if isinstance(error, KeyboardInterrupt):
         return "a person stopped the run"
     return (

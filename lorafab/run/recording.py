@@ -19,6 +19,7 @@ from lorafab.domain.record import KeyRecord, MeasurementRecord, PermitRecord, Pi
 from lorafab.domain.verdict import Verdict
 from lorafab.errors import LorafabError, RecordError
 from lorafab.run.outcome import StepState
+from lorafab.run.redaction import without_keys
 from lorafab.stores.atomic import make_folder, write_file
 from lorafab.stores.journal import OrphanJournal, orphans
 from lorafab.stores.records import RecordStore
@@ -99,7 +100,8 @@ def make_record(run: Run, end: datetime) -> RunRecord:
         lorafab_version=lorafab.__version__,
         lorafab_commit=commit(station.root),
         steps=tuple(map(step_record, run.state.steps.values())),
-        transcript=tuple(station.link.transcript().splitlines()),
+        # Firmware is known to print its keys when it starts.
+        transcript=tuple(map(without_keys, station.link.transcript().splitlines())),
         permits=tuple(
             PermitRecord(name=name, reason=reason, used=name in run.used_permits)
             for name, reason in station.options.permits
@@ -166,6 +168,8 @@ def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> R
     kept = records.get(orphan.run, label.get("dev_eui"))
     if kept is None:
         record = _interrupted(orphan, station, records)
+        if record.dev_eui and _had_failed(orphan) and station.ledger.find(record.dev_eui):
+            station.ledger.mark_failed(Eui64.parse(record.dev_eui), orphan.run)
         records.append(record)
         sentence = f"run {orphan.run} ended without a record; it is recorded as INTERRUPTED"
     else:
@@ -175,6 +179,11 @@ def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> R
             station.ledger.mark_passed(Eui64.parse(kept.dev_eui), kept.keys.generation, kept.run)
     orphan.settle()
     return Recovered(sentence, record)
+
+
+def _had_failed(orphan: OrphanJournal) -> bool:
+    """Whether the run was killed between its FAIL and telling the ledger of it."""
+    return any(event["event"] == "verdict" and event["facts"]["verdict"] == "FAIL" for event in orphan.events)
 
 
 def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) -> RunRecord:

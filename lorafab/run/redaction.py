@@ -100,6 +100,15 @@ def holds_key(text: str, secrets: Iterable[Secret]) -> bool:
     return False
 
 
+def without_keys(text: str) -> str:
+    """The text; where it holds a piece of a key that lives in this process, a note in its place."""
+    return _withheld(text) if holds_key(text, living_secrets()) else text
+
+
+def _withheld(text: str) -> str:
+    return f"(a text of {len(text)} characters is withheld: it may hold a key)"
+
+
 class _Wall:
     """Makes log records as ``make`` does, without keys; never raises."""
 
@@ -117,7 +126,7 @@ class _Wall:
             # Arguments that do not fit their message: logging would print them to stderr, one by one.
             text, withhold = "", True
         if withhold:
-            record.msg = f"(a text of {len(text)} characters is withheld: it may hold a key)"
+            record.msg = _withheld(text)
             record.exc_info = record.exc_text = record.stack_info = None
         else:
             record.msg = text

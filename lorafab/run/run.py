@@ -45,6 +45,8 @@ class Facts:
     """(name, sha256)."""
     chip: ChipInfo | None = None
     image: Image | None = None
+    page: identity_step.Found | None = None
+    """What the identity page held before the run wrote anything: its keys are looked for in what is kept, too."""
     assignment: identity_step.Assignment | None = None
     key_read_back: bool = False
 
@@ -211,7 +213,10 @@ class Run:
         name = station.config.region
         region = None if name is None else REGIONS[name]
         wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot, station.lot.key_slots)
-        found = identity_step.read_identity(self.programmer, station.memory)
+        known = station.ledger.find(str(dev_eui))
+        if known is not None and known["chip_id"] == chip_id:
+            station.ledger.claim(request)  # this very board again: from here on a FAIL takes away that it had passed
+        self.facts.page = found = identity_step.read_identity(self.programmer, station.memory)
         self.note("claiming", dev_eui=str(dev_eui), chip_id=chip_id, page=found.state.value)
         assign = partial(identity_step.assign, found, request, wanted, station.ledger, station.vault)
         try:

@@ -184,9 +184,9 @@ def unused_labels(lot: LotConfig, ledger: BaseLedger | None, count: int) -> list
 
 
 def is_used(lot: LotConfig, ledger: BaseLedger, index: int) -> bool:
-    """Whether the ledger knows board ``index`` of the lot: by its serial where hardware decides on the DevEUI."""
+    """Whether the ledger knows DevEUI or serial of label ``index``; foreign labels may have paired them otherwise."""
     dev_eui = lot.dev_eui_of(index)
-    return ledger.is_used(dev_eui) if dev_eui is not None else ledger.has_serial(lot.serial_of(index), lot.lot)
+    return (dev_eui is not None and ledger.is_used(dev_eui)) or ledger.has_serial(lot.serial_of(index), lot.lot)
 
 
 def _open_jig(config: LineConfig, data: Path, port: Path, ledger: BaseLedger, lot: LotConfig) -> Jig:

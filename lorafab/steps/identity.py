@@ -120,7 +120,7 @@ def _refuse_foreign(found: Found, request: ClaimRequest) -> None:
 
 def _foreign(what: str, request: ClaimRequest) -> str:
     return (
-        f"the board's identity page holds {what}, which this ledger never gave to chip {request.chip_id}; "
+        f"the board's identity page holds {what}, which is not what this ledger has for chip {request.chip_id}; "
         f"wanted a blank page for label DevEUI {request.dev_eui}: set the board aside, or repeat with "
         f"--permit={PERMIT_OVERWRITE}:REASON to give it a new identity"
     )

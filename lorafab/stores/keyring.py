@@ -8,7 +8,7 @@ import base64
 import binascii
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -81,6 +81,8 @@ def create_pair(private_path: Path, public_path: Path, passphrase: bytes | None)
     for path in (private_path, public_path):
         if path.exists():
             raise VaultError(f"{path} exists, and keys may be sealed to it; choose another name, or keep it")
+    if private_path.resolve() == public_path.resolve():
+        raise VaultError(f"{private_path} is named for both halves, and one would replace the other; give two names")
     if passphrase == b"":
         raise VaultError("an empty passphrase protects nothing; give one, or none at all")
     if passphrase is not None and len(passphrase) > LONGEST_PASSPHRASE:
@@ -142,7 +144,7 @@ def load_private(path: Path, passphrase: bytes | None) -> X25519PrivateKey:
     except TypeError:
         wanted = "a passphrase and none was given" if passphrase is None else "no passphrase but one was given"
         raise VaultError(f"{path} needs {wanted}; start again with the right one") from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         if passphrase is not None and wants_passphrase(path):
             raise VaultError(f"the passphrase does not open {path}, or the file is damaged; try once more") from None
         raise VaultError(f"{path} holds no private key in PEM; name the file that `lorafab vault init` made") from None

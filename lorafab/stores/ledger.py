@@ -198,6 +198,8 @@ class BaseLedger(ABC):
 
         Raises LedgerError when a serial exists in several lots.
         """
+        if not key.isprintable():
+            return None  # never kept (claims.check_text), and neither an index nor a database can be asked for it
         reader = self._read()
         try:
             document = reader.get(Eui64.parse(key))
@@ -410,7 +412,7 @@ def _refuse_rivals(reader: Reader, kind: str, key: str, dev_eui: str, lot: str) 
 
 
 def _need(reason: str, operator: str, act: str) -> None:
-    if not reason or not operator:
+    if not reason.strip() or not operator.strip():
         raise LedgerError(f"`{act}` needs a reason and the name of the operator; give both")
     claims.check_text("reason", reason)
     claims.check_text("operator", operator)

@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -76,7 +77,10 @@ class Vault:
         Raises VaultError.
         """
         if not 1 <= generation <= 255:
-            raise VaultError(f"{generation} is no key generation (1 to 255); this is a fault of the run")
+            raise VaultError(
+                f"{generation} is no key generation (1 to 255), and DevEUI {dev_eui} has used them all; scrap the "
+                "identity and give the board a new label"
+            )
         if self._mirror is not None:
             require_space(self._mirror, _NEEDED, VaultError)
         key = _draw()
@@ -149,7 +153,7 @@ def load_public(path: Path) -> X25519PublicKey:
         raise VaultError(f"{path} holds a private key, and a station may only hold the public half; replace the file")
     try:
         key = load_pem_public_key(pem)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         raise VaultError(f"{path} holds no public key in PEM; copy the vault's public half there again") from None
     if not isinstance(key, X25519PublicKey):
         raise VaultError(f"{path} holds a {type(key).__name__}, but the vault wants X25519; name the vault's file")

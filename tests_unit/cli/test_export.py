@@ -247,6 +247,27 @@ def test_a_file_that_cannot_be_written_leaves_the_ledger_as_it_was(
     assert factory.state(dev_eui) == ("passed", None)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--out=a.csv", "--operator=A\nB"), "the operator"), (("--out=a\n.csv",), "give another one")],
+)
+def test_what_the_ledger_cannot_keep_is_told_before_a_key_is_written(
+    factory: Factory,
+    export: Callable[..., Answer],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    """An operator's name or a file's name with a line end: no file, and the boards are only *passed*."""
+    dev_eui = factory.produce(factory.lot(), 0)
+    monkeypatch.chdir(factory.root)
+    told = export("--format=csv", "--plain", *arguments)
+    assert told.status != 0
+    assert words in told.err
+    assert not list(factory.root.glob("*.csv"))
+    assert factory.state(dev_eui) == ("passed", None)
+
+
 # --- which boards ---
 
 

@@ -52,6 +52,22 @@ def ledger(tmp_path: Path) -> TinyLedger:
 # --- vault init ---
 
 
+def test_ctrl_c_at_the_passphrase_is_one_sentence(
+    lorafab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback, and nothing was made."""
+
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(getpass, "getpass", interrupted)
+    told = lorafab("vault", "init", f"--private={tmp_path / 'a.pem'}", f"--root={tmp_path}")
+    assert (told.status, told.out) == (1, "")
+    assert told.err.startswith("lorafab: a person stopped the command")
+    assert len(told.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pair_is_made_once_and_never_overwritten(lorafab: Command, tmp_path: Path) -> None:
     """Neither half: keys may be sealed to it."""
     private, public = tmp_path / "safe" / "private.pem", tmp_path / "stations" / "vault.pub"

@@ -102,7 +102,7 @@ def test_every_key_and_element_has_a_place(tmp_path: Path) -> None:
         ("a: 1\n---\nb: 2\n", "t.yaml:2:1: not YAML"),
         ("a: " + "[" * 100_000, "t.yaml:1:1: nested deeper than 32 levels"),
         (b"a: 1\nb: \xff\n", "t.yaml:2:1: byte 8 is not UTF-8; save the file as UTF-8"),
-        ("#" * (MAX_SIZE + 1), f"t.yaml has {MAX_SIZE + 1} bytes"),
+        ("#" * (MAX_SIZE + 1), f"t.yaml has more than {MAX_SIZE} bytes"),
     ],
 )
 def test_what_people_read_in_two_ways_is_refused(tmp_path: Path, text: str | bytes, sentence: str) -> None:
@@ -134,3 +134,12 @@ def test_quoted_yaml_comes_back(value: Any) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         assert load(Path(folder), text).data == {"a": frozen(value)}
+
+
+def test_no_more_is_read_than_is_taken(tmp_path: Path) -> None:
+    """A name that leads to something endless is a sentence, not the end of the computer's memory."""
+    path = tmp_path / "endless.yaml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # sparse: a TiB that takes no room on the disk
+    with pytest.raises(ConfigError, match=f"endless.yaml has more than {MAX_SIZE} bytes"):
+        load_yaml(path, path.name)

@@ -172,6 +172,8 @@ def test_two_different_codes_are_refused(operator: Operator) -> None:
         (KEY[:20], b"*" * 12),
         (b"SN1;" + KEY, b"*" * 12),
         (b"K34VFiiu0qar9xWICc9PPA==", b"*" * 12),
+        (b"K34VFiiu0qar9xWICc9PPA", b"*" * 12),
+        (b"LF00000001/4726", b"LF00000001/4726"),
         (b"LW:D0:" + KEY, b"*" * 12),
         (TR005, TR005),
         (TR005 + b":OTOKEN", TR005 + b"*******"),
@@ -257,6 +259,26 @@ def test_a_second_code_may_come_a_little_later(monkeypatch: pytest.MonkeyPatch) 
     assert scanned(first, first, b"\n", other) == LABEL
     with pytest.raises(ScanError, match="two different codes"):
         scanned(b"", first[:9], first[9:], other)
+
+
+def test_nothing_is_shown_while_a_scanner_still_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key comes sign by sign like a DevEUI, and its first half is none; what a person typed shows at a pause."""
+
+    def shown(*coming: bytes) -> list[bytes]:
+        now, screen, data = 0.0, list[bytes](), iter(coming)
+
+        def read_until(deadline: float) -> bytes:
+            nonlocal now
+            one = next(data, b"")
+            now = now + 0.005 if one else deadline
+            return one
+
+        monkeypatch.setattr("lorafab.drivers.scanners.time", SimpleNamespace(monotonic=lambda: now))
+        _one_code(read_until, 10, screen.append)
+        return screen
+
+    assert shown(*(KEY[place : place + 1] for place in range(len(KEY))), b"\r") == [b"*" * 12]
+    assert shown(b"AABB", b"", b"CC", b"\r") == [b"AABB", b"AABBCC"]
 
 
 def test_a_scan_before_the_question_is_nobodys() -> None:

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from lorafab.errors import UsageError
+from lorafab.errors import ExportError, UsageError
 from lorafab.export import age
 
 TEXT = b"id;app_key\nx;00112233445566778899AABBCCDDEEFF\n"
@@ -36,7 +36,7 @@ def test_an_ssh_key_is_a_recipient() -> None:
     assert pyrage.decrypt(encrypt(public), [pyrage.ssh.Identity.from_buffer(pem)]) == TEXT
 
 
-@pytest.mark.parametrize("kind", ["nonsense", "secret", "", "age1", "ssh-rsa AAAA", "broken"])
+@pytest.mark.parametrize("kind", ["nonsense", "secret", "", "age1", "ssh-rsa AAAA", "broken", "\udcff"])
 def test_what_is_no_recipient_is_refused_and_not_shown(kind: str) -> None:
     """A secret key in the place of the public one is the mistake to expect."""
     secret = pyrage.x25519.Identity.generate()
@@ -45,6 +45,13 @@ def test_what_is_no_recipient_is_refused_and_not_shown(kind: str) -> None:
     with pytest.raises(UsageError, match=r"^--recipient is no recipient of age, wanted age1\.\.\.") as error:
         encrypt(text)
     assert len(text) < 5 or text not in str(error.value)
+
+
+def test_a_recipient_that_age_panics_at_is_an_error() -> None:
+    """The point 0 of X25519: whatever is sealed to it is sealed to everybody."""
+    zero = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
+    with pytest.raises(ExportError, match="age cannot encrypt"):
+        encrypt(zero)
 
 
 def test_a_file_of_recipients_has_comments_and_blank_lines(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """lorafab.run.recording: what a run knew is in its record, killed runs are told of, and a report can always be made."""
 
+import gc
 import json
 import math
 import re
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from lorafab.domain.identity import Eui64
+from lorafab.domain.identity_block import APP_KEY_OFFSET, BLOCK_SIZE
 from lorafab.domain.label import checksum
 from lorafab.domain.measurement import Spec
 from lorafab.domain.plan import Step
 from lorafab.domain.record import RunRecord
-from lorafab.errors import LedgerError, LinkSilent, RecordError
+from lorafab.errors import LedgerError, LinkSilent, ReadProtected, RecordError, ShellError
 from lorafab.interfaces import Scan
 from lorafab.run.outcome import StepState
 from lorafab.run.recording import commit, make_record, recover, step_record, write_report
@@ -204,6 +206,35 @@ def test_the_serial_line_is_kept_as_printable_text(station: Station) -> None:
     assert make_record(run, END).transcript[:2] == ("> VER?", "< product=endnode-wle5")
 
 
+@pytest.mark.parametrize("rework", [False, True])
+def test_a_key_that_the_firmware_prints_is_not_kept(tmp_path: Path, rework: bool) -> None:
+    """LoRaMac-node's examples print their keys at the start: neither transcript nor sentence nor value has them."""
+    board = FakeBoard()
+    run = far(new_run(fake_station(tmp_path, board)), "read back")
+    at = run.station.memory.identity.start + APP_KEY_OFFSET - run.station.memory.flash.start
+    key = bytes(board.flash[at : at + 16])
+    if rework:  # a key that was not drawn by this run, and that only its board has
+        run.finish()
+        del run
+        gc.collect()
+        run = far(new_run(fake_station(tmp_path, board), "run-2"), "read back")
+        assert run.assignment.to_write is None
+    board.answers["VER?"] = [f"AppKey : {key.hex('-').upper()}", "OK"]
+    run.programmer.run()
+    with pytest.raises(ShellError) as error:
+        run.shell.ask("VER?")
+    run.measure("test_50_functional::test_the_firmware_works", "firmware_version", key.hex())
+    run.state.blame_error(error.value)
+    record = run.finish()
+    assert record is not None
+    assert record.verdict == "FAIL"
+    page = write_report(tmp_path, run.records, record).read_text()
+    for text in (record.model_dump_json(), page):
+        assert "it may hold a key" in text
+        for spelling in (key.hex(), key.hex("-")):
+            assert spelling not in text.lower()
+
+
 def test_the_cause_of_a_fail_is_kept(station: Station) -> None:
     """Verdict, code and sentence."""
     run = new_run(station)
@@ -314,6 +345,37 @@ def test_a_run_killed_after_its_pass_was_kept_is_completed(station: Station, mon
     assert claim is not None
     assert (claim["state"], claim["proven"]) == ("passed", 1)
     assert list(orphans(station.data, "sim")) == []
+
+
+def test_a_board_that_fails_before_its_page_can_be_read_has_not_passed_any_more(tmp_path: Path) -> None:
+    """It lies in the jig and is the one that passed: whoever sets it aside must not find it exported."""
+    board = FakeBoard()
+    passed = far(new_run(fake_station(tmp_path, board)), "step end")
+    record = passed.finish()
+    assert record is not None
+    assert record.verdict == "PASS"
+    memory = passed.station.memory
+    board.torn = {memory.flash.start, *range(memory.identity.start, memory.identity.start + BLOCK_SIZE, 8)}
+    run = new_run(fake_station(tmp_path, board), "run-2")
+    with pytest.raises(ReadProtected) as error:
+        _ = run.assignment
+    run.state.blame_error(error.value)
+    run.finish()
+    claim = run.station.ledger.find("024C464200000001")
+    assert claim is not None
+    assert (claim["state"], claim["run"], claim["attempts"]) == ("written", "run-2", 2)
+
+
+def test_a_run_killed_before_the_ledger_knew_of_its_fail_is_told_now(station: Station) -> None:
+    """It had written nothing, and the board had passed before: what failed is not exported."""
+    far(new_run(station), "step end").finish()
+    run = far(new_run(station, "run-2"), "assigned")
+    run.note("verdict", verdict="FAIL", cause="the board sent no line")
+    run.leave()
+    assert [record.verdict for record in recovered(station)] == ["INTERRUPTED"]
+    claim = station.ledger.find("024C464200000001")
+    assert claim is not None
+    assert claim["state"] == "written"
 
 
 def test_a_run_killed_after_its_fail_was_kept_keeps_that_record(station: Station) -> None:

@@ -85,6 +85,27 @@ def test_unused_labels_are_those_that_the_ledger_does_not_know(tmp_path: Path, n
     assert unused_labels(lot, None, 1) == [lot.label_text(0)]
 
 
+def test_a_label_whose_serial_another_board_took_is_not_unused(tmp_path: Path) -> None:
+    """A foreign label paired it with another DevEUI, so the line would refuse the one that the lot prints."""
+    lot, ledger = load_station(ROOT, "sim", "demo").lot, TinyLedger.create(tmp_path, FakeClock())
+    dev_eui = lot.dev_eui_of(7)
+    assert dev_eui is not None
+    ledger.claim(
+        ClaimRequest(
+            dev_eui=dev_eui,
+            join_eui=lot.join_eui,
+            serial=lot.serial_of(0),
+            label="foreign",
+            chip_id="0" * 23 + "1",
+            lot=lot.lot,
+            run="run-1",
+            station="sim",
+            operator="Eve",
+        )
+    )
+    assert unused_labels(lot, ledger, 1) == [lot.label_text(1)]
+
+
 def picture(*texts: str) -> bytes:
     """Stickers side by side."""
     stickers = [Image.open(BytesIO(draw_label(text))) for text in texts]

@@ -267,7 +267,7 @@ def test_a_strangers_identity_is_refused_and_nothing_is_claimed(
         give(ask())
     sentence = str(caught.value)
     assert f"holds {stranger().dev_eui}" in sentence
-    assert f"never gave to chip {board.chip_id}" in sentence
+    assert f"not what this ledger has for chip {board.chip_id}" in sentence
     assert f"label DevEUI {ask().dev_eui}" in sentence
     assert "--permit=overwrite-identity:REASON" in sentence
     assert KEY.hex().upper() not in sentence.upper()

@@ -1,5 +1,6 @@
 """lorafab.stores.keyring: who has the private half, and nobody else, opens what the stations sealed."""
 
+import base64
 import stat
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -100,6 +101,15 @@ def test_a_pair_is_private_and_never_replaced(pair: tuple[Path, Path], tmp_path:
     assert not (tmp_path / "new").exists()
 
 
+def test_the_halves_of_a_pair_have_two_names(tmp_path: Path) -> None:
+    """In one file the public half would replace the private one, and what is sealed to it could never be opened."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    for public in (tmp_path / "a.pem", tmp_path / "link" / "a.pem"):
+        with pytest.raises(VaultError, match="named for both halves"):
+            create_pair(tmp_path / "a.pem", public, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
 def test_a_passphrase_is_asked_for(tmp_path: Path) -> None:
     """Missing, wrong and superfluous ones are told apart as far as the file allows."""
     private, public = tmp_path / "p.pem", tmp_path / "p.pub"
@@ -139,6 +149,12 @@ def test_the_wrong_file_for_a_private_half_is_named(pair: tuple[Path, Path], tmp
         ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     with pytest.raises(VaultError, match="wants X25519"):
+        load_private(other, None)
+    # RFC 8410, 7: the last arc of X25519's identifier changed to one that nobody knows.
+    der = load_private(pair[0], None).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    der = der.replace(b"\x06\x03\x2b\x65\x6e", b"\x06\x03\x2b\x65\x7f")
+    other.write_bytes(b"-----BEGIN PRIVATE KEY-----\n%s-----END PRIVATE KEY-----\n" % base64.encodebytes(der))
+    with pytest.raises(VaultError, match="holds no private key in PEM; name the file"):
         load_private(other, None)
 
 

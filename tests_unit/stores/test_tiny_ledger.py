@@ -197,6 +197,20 @@ def test_another_end_of_the_same_length_is_no_end(data: Path, filled: Path, cloc
         TinyLedger.open(data, clock)
 
 
+def test_an_entry_of_a_fork_is_no_end(tmp_path: Path, data: Path, filled: Path, clock: Clock, ask: Ask) -> None:
+    """The same ledger restored elsewhere went another way: its entries are genuine and numbered right."""
+    shutil.copytree(data, tmp_path / "fork")
+    here, there = TinyLedger.open(data, clock), TinyLedger.open(tmp_path / "fork", clock)
+    here.claim(ask(11))
+    there.claim(ask(12))
+    there.claim(ask(13))
+    last = (tmp_path / "fork" / "ledger" / "history.jsonl").read_bytes().splitlines(keepends=True)[-1]
+    with (filled / "history.jsonl").open("ab") as file:
+        file.write(last)
+    with pytest.raises(LedgerError, match=r"entry \d+ does not follow entry \d+"):
+        TinyLedger.open(data, clock)
+
+
 @pytest.mark.parametrize("wrong", [b'"Bob"', b'"E\0e"'], ids=["changed", "one NUL"])
 def test_a_whole_last_line_that_is_damaged_is_refused_not_cut(
     data: Path, filled: Path, clock: Clock, wrong: bytes
