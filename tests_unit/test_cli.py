@@ -198,7 +198,24 @@ def test_control_c_is_a_sentence(lorafab: Command, monkeypatch: pytest.MonkeyPat
             raise KeyboardInterrupt
 
     monkeypatch.setattr("sys.stdin", Waiting())
-    lorafab("label", "parse", "-").refused(1, "stopped by hand")
+    lorafab("label", "parse", "-").refused(1, "a person stopped the command")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_lacks_a_letter_shows_its_number(
+    ledger: TinyLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """What was decided is done by then, and a name is no reason for a traceback; JSON stays JSON."""
+    dev_eui = claim(ledger)
+    ledger.move(dev_eui, "quarantined", reason="Łódź ÿ", operator="Eve")
+    show = ["ledger", "show", str(dev_eui), "--history", f"--data={tmp_path / 'data'}"]
+    for more in ([], ["--json"]):
+        screen = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", screen)
+        assert cli.main([*show, *more]) == 0
+        screen.seek(0)
+        shown = screen.read()
+    assert json.loads(shown)["history"][-1]["reason"] == "Łódź ÿ"
 
 
 def test_a_closed_stdin_is_a_usage_error(lorafab: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lorafab: a person stopped the command; what it had done by then stays, start it again", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("lorafab: stopped by hand; see how far it got, then give the command again", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

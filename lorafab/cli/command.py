@@ -7,6 +7,7 @@ opens a key of the ledger and checks it.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -83,10 +84,13 @@ def ledger_or_none(options: argparse.Namespace) -> "BaseLedger | None":
 
 def show(result: object, *, as_json: bool) -> None:
     """Print a result for people, or as one JSON document."""
-    if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(_lines(result)))
+    text = json.dumps(result, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(result))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # a name in letters that this terminal lacks: the work is done, so it is shown somehow
+        text = json.dumps(result, indent=2) if as_json else text.encode(encoding, "backslashreplace").decode(encoding)
+    print(text)
 
 
 def _lines(value: object, indent: str = "") -> list[str]:

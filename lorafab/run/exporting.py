@@ -67,7 +67,7 @@ def select(ledger: BaseLedger, lot: LotConfig, *, demo: bool) -> Selection:
             "--data or --dsn-env"
         )
     boards, left_out = list[ClaimDocument](), dict[str, list[str]]()
-    for document in sorted(ledger.documents(lot.lot), key=lambda document: document.dev_eui):
+    for document in ledger.replayed(lot.lot):
         if document.state in ("passed", "exported") and document.proven is not None:
             boards.append(document)
         else:

@@ -236,6 +236,19 @@ class BaseLedger(ABC):
         """Every key generation of an identity with its boxes, for the owner of the private key."""
         return self._known(self._read(), dev_eui).generations
 
+    def replayed(self, lot: str) -> list[ClaimDocument]:
+        """Every identity of a lot as the history says, whose chain is verified on the way: what leaves the house.
+
+        Reads the whole history. Raises LedgerError at the first thing that is wrong with it.
+        """
+        newest: dict[str, ClaimDocument] = {}
+        for entry in self.entries():
+            if isinstance(entry, str):
+                raise LedgerError(f"{entry}; stop, show it to QA, and restore the ledger from the backup")
+            if entry.claim is not None and entry.claim.lot == lot:
+                newest[entry.claim.dev_eui] = entry.claim
+        return sorted(newest.values(), key=lambda document: document.dev_eui)
+
     def lot(self, name: str) -> LotDocument:
         """What is noted of a lot; for an unknown one, that nothing is."""
         return self._read().lot(name) or claims.of_new_lot(name, "")

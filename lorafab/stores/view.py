@@ -79,7 +79,7 @@ class View:
         """Make the whole view from all entries of a history, in order, and swap it in.
 
         A kill leaves the old view or the new one, or, between two renames, none, which every user of it refuses.
-        Takes about 3 kB of memory a board. Raises LedgerError.
+        Takes about 5 kB of memory a board. Raises LedgerError.
         """
         new, old = (self._root.with_name(f"view.{name}") for name in ("new", "old"))
         files, checkpoint = _files(history, genesis)

@@ -313,6 +313,27 @@ def test_a_rework_that_died_between_sealing_and_writing_ships_what_is_on_the_boa
     assert row["kcv"] == factory.ledger.sealed_keys(dev_eui)[0].kcv_app
 
 
+def test_the_history_says_what_leaves_the_house(factory: Factory, export: Callable[..., Answer]) -> None:
+    """A view in which somebody made an older generation the proven one changes nothing; a changed history stops all."""
+    lot = factory.lot()
+    dev_eui = factory.produce(lot, 0)
+    factory.produce(lot, 0)
+    assert factory.ledger.check() == []  # and everything is in the view now
+    folder, changed = factory.root / "data" / "ledger", 0
+    for path in (folder / "view" / "claims").rglob("*.json"):
+        text = path.read_text()
+        changed += text.count('"proven":2')
+        path.write_text(text.replace('"proven":2', '"proven":1'))
+    assert changed == 1
+    out = factory.root / "a.csv"
+    export("--format=csv", f"--out={out}", "--plain")
+    (row,) = rows(out.read_bytes())
+    assert (row["generation"], row["app_key"]) == ("2", factory.key(dev_eui, generation=2))
+    history = folder / "history.jsonl"
+    history.write_text(history.read_text().replace('"proven":2', '"proven":1'))
+    export("--format=csv", f"--out={factory.root / 'b.csv'}", "--plain").refused(1, "was changed after it was written")
+
+
 def test_a_board_that_was_re_keyed_after_the_export_is_due_again(
     factory: Factory, export: Callable[..., Answer]
 ) -> None:
