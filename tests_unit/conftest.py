@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Iterator
+from weakref import WeakSet
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,12 @@ settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("pytester")
+
+
+@pytest.fixture(autouse=True)
+def no_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of other test modules live in this process, and look like its chip ids; a line's process has its own only."""
+    monkeypatch.setattr("lorafab.domain.secret._LIVING", WeakSet())
 
 
 @pytest.fixture(scope="session")

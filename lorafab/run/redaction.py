@@ -51,7 +51,9 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def _windows(key: bytes, size: int) -> Iterator[bytes]:
-    return (key[at : at + size] for at in range(len(key) - size + 1))
+    """Pieces of a key, but for blank ones: a number 0 is in every text."""
+    pieces = (key[at : at + size] for at in range(len(key) - size + 1))
+    return (piece for piece in pieces if len(set(piece)) > 1)
 
 
 def _base64(piece: bytes) -> Iterator[str]:

@@ -427,7 +427,7 @@ def test_a_key_that_is_not_the_ledgers_stops_everything(
     last = max(documents, key=lambda document: document.dev_eui)
     wrong = last.generations[0].model_copy(update={"kcv_app": 16 * "0"})
     forged = [one if one is not last else last.changed(generations=(wrong,)) for one in documents]
-    monkeypatch.setattr("lorafab.stores.tiny_ledger.TinyLedger.documents", lambda *_: iter(forged))
+    monkeypatch.setattr("lorafab.stores.tiny_ledger.TinyLedger.replayed", lambda *_: forged)
     out = factory.root / "a.csv"
     export("--format=csv", f"--out={out}", "--plain").refused(1, last.dev_eui, "check value")
     assert not out.exists()

@@ -97,7 +97,9 @@ def test_a_failing_comparison_in_pytest_shows_stars(pytester: pytest.Pytester) -
             assert [KEY] == [Secret(bytes(16))]
         """
     )
-    result = pytester.runpytest_inprocess("-vv", "--tb=long", "-l", "-rA", "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(
+        "-vv", "--tb=long", "-l", "-rA", "-p", "no:cacheprovider", "--disable-plugin-autoload"
+    )
     result.assert_outcomes(failed=3)
     shown = "\n".join(line for line in result.outlines if "fromhex" not in line)
     assert "Secret(***)" in shown

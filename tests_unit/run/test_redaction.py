@@ -188,3 +188,10 @@ def test_the_wall_is_built_once(log: tuple[logging.Logger, io.StringIO]) -> None
     made = logging.getLogRecordFactory()
     guard_logging()
     assert logging.getLogRecordFactory() is made
+
+
+def test_a_key_with_blank_bytes_hides_no_zero() -> None:
+    """Four bytes 00 in a key are no reason to withhold every text that has a number 0."""
+    key = Secret(bytes(12) + bytes.fromhex("A1B2C3D4"))
+    assert not holds_key("0 of 3 boards, 0x00000000, [0, 0, 0, 0]", [key])
+    assert holds_key("a1b2c3d4", [key])

@@ -18,7 +18,7 @@ from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
 from tests_unit.fakes import MEMORY, FakeBoard, FakeProgrammer
 
-OTHER_KEY = Secret(b"not the key you ")
+OTHER_KEY = Secret(bytes.fromhex("D1A7304E5B9C62F8037E41BDA6C9158F"))
 
 
 @pytest.fixture
