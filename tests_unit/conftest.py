@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def no_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of other test modules live in this process, and look like its chip ids; a line's process has its own only."""
+    """Keys of other test modules live in this process, and look like chip ids; a line's process has its own only."""
     monkeypatch.setattr("lorafab.domain.secret._LIVING", WeakSet())
 
 
