@@ -101,7 +101,7 @@ def _lines(value: object, indent: str = "") -> list[str]:
             if isinstance(item, (Mapping, list)) and item:
                 lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
             else:
-                lines.append(f"{indent}{key}: {'-' if item in (None, [], {}) else item}")
+                lines.append(f"{indent}{key}: {'-' if item in (None, "", [], {}) else item}")
         return lines
     if isinstance(value, list):
         return [line for item in value for line in _lines(item, indent)] or [f"{indent}none"]

@@ -16,7 +16,7 @@ from lorafab.domain.identity import Eui64, is_virtual_chip
 from lorafab.errors import ExportError, ForeignDevice, LedgerError, LorafabError, UsageError
 from lorafab.export.device import Device
 from lorafab.stores.atomic import write_file
-from lorafab.stores.claims import ClaimDocument
+from lorafab.stores.claims import ClaimDocument, is_export_due
 from lorafab.stores.keyring import PrivateKey, open_key
 from lorafab.stores.ledger import BaseLedger
 
@@ -38,7 +38,7 @@ class Selection:
     @property
     def re_keyed(self) -> tuple[str, ...]:
         """DevEUIs whose customer has an older key generation: re-export was due."""
-        return tuple(board.dev_eui for board in self.boards if board.exported not in (None, board.proven))
+        return tuple(board.dev_eui for board in self.boards if board.exported is not None and is_export_due(board))
 
 
 @dataclass(frozen=True)
