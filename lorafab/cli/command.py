@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from lorafab.domain.label_refusal import looks_like_key
 from lorafab.errors import UsageError
@@ -82,6 +82,9 @@ def ledger_or_none(options: argparse.Namespace) -> "BaseLedger | None":
     return open_ledger(options) if exists else None
 
 
+_NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
+
+
 def show(result: object, *, as_json: bool) -> None:
     """Print a result for people, or as one JSON document."""
     text = json.dumps(result, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(result))
@@ -101,7 +104,7 @@ def _lines(value: object, indent: str = "") -> list[str]:
             if isinstance(item, (Mapping, list)) and item:
                 lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
             else:
-                lines.append(f"{indent}{key}: {'-' if item in (None, "", [], {}) else item}")
+                lines.append(f"{indent}{key}: {item if item not in _NOTHING else '-'}")
         return lines
     if isinstance(value, list):
         return [line for item in value for line in _lines(item, indent)] or [f"{indent}none"]
