@@ -161,6 +161,20 @@ def test_a_bare_dev_eui_names_the_board_whose_label_was_scanned_before(line: Lin
     assert (again.record.serial, again.record.attempt) == (first.record.serial, 2)
 
 
+def test_a_board_made_by_its_dev_eui_alone_is_known_under_its_full_label(line: Line) -> None:
+    """The sticker was typed at first and is scanned later: the same board with the same key; another chip is not."""
+    label = "LW:D0:00005EEF10000001:024C464200000101:FFFF0000:SLF00000257"
+    first = line.produce("--label=024C464200000101")
+    again = line.produce(f"--label={label}")
+    assert (first.status, again.status) == (0, 0), again.out
+    assert first.record is not None
+    assert again.record is not None
+    assert again.record.attempt == 2
+    assert again.record.keys == first.record.keys
+    line.board.chip_id = "4C4656420B0B0B0B0B0B0B0B"
+    assert line.produce(f"--label={label}").status == 1
+
+
 def test_a_plan_that_reads_no_key_cannot_pass(line: Line) -> None:
     """ERROR with a record: the product file is wrong, the board may be good."""
     path = line.root / "firmware" / "endnode-wle5" / "product.yaml"

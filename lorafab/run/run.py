@@ -241,10 +241,12 @@ class Run:
         assert who is not None
         assert who.dev_eui is not None
         known = self.station.ledger.find(str(who.dev_eui))
+        bare = str(who.dev_eui)
         if known is not None and (
-            who.label_text == str(who.dev_eui) or who.label_text == who.serial == known["serial"]
+            bare in (who.label_text, known["label"]) or who.label_text == who.serial == known["serial"]
         ):
-            # The DevEUI or the serial alone, perhaps typed, names a board whose full label was scanned before.
+            # The DevEUI or the serial alone, perhaps typed, names a board whose full label was scanned before; and a
+            # board that was made by its DevEUI alone stays known by it when its full label is scanned later.
             return who.dev_eui, known["label"], known["serial"]
         return who.dev_eui, who.label_text, who.serial
 
