@@ -40,6 +40,13 @@ def _lot(command: Any) -> None:
     command.add_argument("--lot", metavar="LOT", help="this lot only")
 
 
+def _lot_of(options: argparse.Namespace) -> str | None:
+    """The lot, which exists: of a misspelt one every key would be in order. Raises ConfigError."""
+    from lorafab.config.load import load_lot
+
+    return None if options.lot is None else load_lot(options.root, options.lot).lot
+
+
 def _vault_init(options: argparse.Namespace) -> object:
     from lorafab.stores.keyring import create_pair
 
@@ -63,15 +70,15 @@ def _vault_show(options: argparse.Namespace) -> object:
     from lorafab.stores.vault import load_public
 
     escrow = load_public(options.escrow) if options.escrow else None
-    found = holders(open_ledger(options), options.lot, escrow)
+    found = holders(open_ledger(options), _lot_of(options), escrow)
     return {"keys": found.keys, "opens": found.opens, "without_escrow": list(found.without_escrow)}
 
 
 def _vault_check(options: argparse.Namespace) -> object:
     from lorafab.stores.rotation import check
 
-    private = open_private(options)
-    found = check(open_ledger(options), private, options.lot)
+    lot, private = _lot_of(options), open_private(options)
+    found = check(open_ledger(options), private, lot)
     return _told(options, {"opened": found.opened}, found.problems, "do not open")
 
 
@@ -79,9 +86,9 @@ def _vault_rotate(options: argparse.Namespace) -> object:
     from lorafab.stores.rotation import rotate
     from lorafab.stores.vault import load_public
 
-    public, private = load_public(options.to), open_private(options)
+    lot, public, private = _lot_of(options), load_public(options.to), open_private(options)
     ledger = open_ledger(options, read_only=False)
-    done = rotate(ledger, private, public, options.lot, reason=options.reason, operator=options.operator)
+    done = rotate(ledger, private, public, lot, reason=options.reason, operator=options.operator)
     return _told(options, {"boxes_added": done.added, "had_one": done.had}, done.problems, "could not be handed on")
 
 
