@@ -21,7 +21,6 @@ from lorafab.stores.keyring import create_pair, load_private
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault, key_id, load_public
 from tests_unit.cli.answer import Answer, Command
-from tests_unit.line import ROOT
 
 ROOT = Path(__file__).resolve().parents[2]
 
