@@ -8,6 +8,8 @@ from weakref import WeakSet
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lorafab import cli
+from tests_unit.cli.answer import Answer, Command
 from tests_unit.line import ROOT, Line
 from tests_unit.postgres_server import MISSING, PostgresServer, binaries, running_server
 
@@ -24,6 +26,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def no_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of other test modules live in this process, and look like chip ids; a line's process has its own only."""
     monkeypatch.setattr("lorafab.domain.secret._LIVING", WeakSet())
+
+
+@pytest.fixture
+def lorafab(capsys: pytest.CaptureFixture[str]) -> Command:
+    """`lorafab ...`."""
+
+    def run(*arguments: str) -> Answer:
+        status = cli.main(list(arguments))
+        said = capsys.readouterr()
+        return Answer(status, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

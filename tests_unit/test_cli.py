@@ -3,10 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,52 +17,13 @@ from lorafab.steps.label import identify, read_label
 from lorafab.stores.records import RecordStore
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.virtual.label_picture import draw_label
+from tests_unit.cli.answer import Command
 from tests_unit.report.samples import passed
 
 ROOT = Path(__file__).resolve().parents[1]
 LOT = load_lot(ROOT, "demo")
 LABEL = LOT.label_text(0)
 CHIP = "4C4656420102030405060708"
-
-
-@dataclass
-class Answer:
-    """What a command gave."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document on stdout."""
-        assert (self.status, self.err) == (0, "")
-        return json.loads(self.out)
-
-    def refused(self, status: int, *words: str) -> None:
-        """One sentence on stderr, nothing on stdout."""
-        assert self.status == status
-        assert self.out == ""
-        assert self.err.startswith("lorafab: ")
-        assert self.err.endswith("\n")
-        assert len(self.err.splitlines()) == 1
-        for word in words:
-            assert word in self.err
-
-
-Command = Callable[..., Answer]
-
-
-@pytest.fixture
-def lorafab(capsys: pytest.CaptureFixture[str]) -> Command:
-    """`lorafab ...`."""
-
-    def run(*arguments: str) -> Answer:
-        status = cli.main(list(arguments))
-        said = capsys.readouterr()
-        return Answer(status, said.out, said.err)
-
-    return run
 
 
 @pytest.fixture

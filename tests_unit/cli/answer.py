@@ -25,6 +25,7 @@ class Answer:
         assert self.status == status
         assert self.out == ""
         assert self.err.startswith("lorafab: ")
+        assert self.err.endswith("\n")
         assert len(self.err.splitlines()) == 1
         for word in words:
             assert word in self.err

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from lorafab.domain.identity import Eui64
 from lorafab.errors import LedgerError
 from lorafab.stores.keyring import create_pair
 from lorafab.stores.ledger import BaseLedger
+from tests_unit.cli import answer
 from tests_unit.export.chirpstack_server import APPLICATION, PROFILE, TOKEN, ZEROS, running
 from tests_unit.export.lots import ROOT, Factory, open_factory
 from tests_unit.export.test_tts import as_imported, objects
@@ -41,27 +41,14 @@ OTHERS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass
-class Answer:
-    """What a command gave."""
-
-    status: int
-    out: str
-    err: str
+class Answer(answer.Answer):
+    """What a command gave; beside what it did, it may warn of keys in the clear."""
 
     @property
     def document(self) -> Any:
         """The one JSON document on stdout."""
         assert self.status == 0, self.err
         return json.loads(self.out)
-
-    def refused(self, status: int, *words: str) -> None:
-        """One sentence on stderr, nothing on stdout."""
-        assert (self.status, self.out) == (status, "")
-        assert self.err.startswith("lorafab: ")
-        assert len(self.err.splitlines()) == 1
-        for word in words:
-            assert word in self.err
 
 
 @pytest.fixture

@@ -131,18 +131,6 @@ class Factory:
 
 
 @pytest.fixture
-def lorafab(capsys: pytest.CaptureFixture[str]) -> Command:
-    """`lorafab ...`."""
-
-    def run(*arguments: str) -> Answer:
-        status = cli.main(list(arguments))
-        said = capsys.readouterr()
-        return Answer(status, said.out, said.err)
-
-    return run
-
-
-@pytest.fixture
 def factory(tmp_path: Path, lorafab: Command) -> Iterator[Factory]:
     """The production lot; whatever was done to it, its ledger is sound afterwards."""
     made = Factory.build(tmp_path, lorafab)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from lorafab import cli
 from lorafab.domain.identity import Eui64
 from lorafab.domain.secret import Secret
 from lorafab.drivers.clock import SystemClock
@@ -23,18 +22,6 @@ from lorafab.stores.vault import Vault, key_id, load_public
 from tests_unit.cli.answer import Answer, Command
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def lorafab(capsys: pytest.CaptureFixture[str]) -> Command:
-    """`lorafab ...`."""
-
-    def run(*arguments: str) -> Answer:
-        status = cli.main(list(arguments))
-        said = capsys.readouterr()
-        return Answer(status, said.out, said.err)
-
-    return run
 
 
 @pytest.fixture
