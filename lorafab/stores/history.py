@@ -12,7 +12,7 @@ without ``hash``; ``prev`` of entry 1 is derived from the ledger id, so that his
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def make_entry(facts: dict[str, object], new: ClaimDocument | LotDocument, prev:
 
 def canonical(entry: Entry) -> bytes:
     """Write an entry as the history keeps it."""
-    return orjson.dumps(entry.model_dump(mode="json", exclude_none=False), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(entry.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
 def is_genuine(entry: Entry) -> bool:
@@ -85,6 +85,22 @@ def is_genuine(entry: Entry) -> bool:
 def _hash(entry: Entry) -> str:
     body = entry.model_dump(mode="json", exclude={"hash"})
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def chained(found: Iterable[tuple[str, Entry | str]], start: str) -> Iterator[Entry | str]:
+    """Hold entries against each other, the first against hash ``start``; ``found`` has the place of each.
+
+    Gives the entries, and between them one sentence for each thing that is wrong: with one (a text), or with the chain.
+    """
+    prev, seq = start, 0
+    for place, entry in found:
+        if isinstance(entry, str):
+            yield f"{place}: {entry}"
+            continue
+        if entry.prev != prev or entry.seq != seq + 1:
+            yield f"{place}: entry {entry.seq} does not follow entry {seq}; an entry was removed, added or changed"
+        prev, seq = entry.hash, entry.seq
+        yield entry
 
 
 @dataclass(frozen=True)
@@ -179,23 +195,16 @@ class History:
 
     def entries(self) -> Iterator[Entry | str]:
         """Walk the whole chain: each entry, and between them one sentence for each thing that is wrong."""
-        prev, seq = self.genesis, 0
+        return chained(self._lines(), self.genesis)
+
+    def _lines(self) -> Iterator[tuple[str, Entry | str]]:
         with disk_errors(self._path, LedgerError), self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                place = f"{self._path}:{number}"
                 if not line.endswith(b"\n"):
-                    yield f"{self._path}:{number}: the last line is torn; the next transaction cuts it off"
+                    yield place, "the last line is torn; the next transaction cuts it off"
                     return
-                entry = self._parse(line)
-                if isinstance(entry, str):
-                    yield f"{self._path}:{number}: {entry}"
-                    continue
-                if entry.prev != prev or entry.seq != seq + 1:
-                    yield (
-                        f"{self._path}:{number}: entry {entry.seq} does not follow entry {seq}; "
-                        "an entry was removed, added or changed"
-                    )
-                prev, seq = entry.hash, entry.seq
-                yield entry
+                yield place, self._parse(line)
 
     def _parse(self, line: bytes) -> Entry | str:
         """Read one line with its newline; a text says what is wrong with it."""

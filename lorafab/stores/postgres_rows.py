@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from lorafab.errors import LedgerError
 from lorafab.stores import postgres_schema as sql
 from lorafab.stores.claims import ClaimDocument, LotDocument
-from lorafab.stores.history import Entry, canonical, genesis, is_genuine
+from lorafab.stores.history import Entry, canonical, chained, genesis, is_genuine
 
 Row = tuple[object, ...]
 Query = Callable[[str, Sequence[object]], list[Row]]
@@ -77,19 +77,8 @@ def pages(query: Query, statement: str, first: object, *values: object) -> Itera
 
 def entries(query: Query, ledger_id: str) -> Iterator[Entry | str]:
     """Walk the whole chain: each entry, and between them one sentence for each thing that is wrong."""
-    prev, seq = genesis(ledger_id), 0
-    for row in pages(query, sql.ENTRIES, 0):
-        entry = _parse_entry(row)
-        if isinstance(entry, str):
-            yield entry
-            continue
-        if entry.prev != prev or entry.seq != seq + 1:
-            yield (
-                f"lorafab.history: entry {entry.seq} does not follow entry {seq}; an entry was removed, added or "
-                "changed"
-            )
-        prev, seq = entry.hash, entry.seq
-        yield entry
+    rows = pages(query, sql.ENTRIES, 0)
+    return chained((("lorafab.history", _parse_entry(row)) for row in rows), genesis(ledger_id))
 
 
 def _parse_entry(row: Row) -> Entry | str:
@@ -97,7 +86,7 @@ def _parse_entry(row: Row) -> Entry | str:
     try:
         entry = Entry.model_validate_json(str(row[-1]))
     except ValidationError:
-        return f"lorafab.history: row {row[0]} is no entry of a ledger"
+        return f"row {row[0]} is no entry of a ledger"
     if history_row(entry) != row or not is_genuine(entry):
-        return f"lorafab.history: entry {row[0]} was changed after it was written (its hash is wrong)"
+        return f"entry {row[0]} was changed after it was written (its hash is wrong)"
     return entry
