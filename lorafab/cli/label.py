@@ -43,7 +43,7 @@ def _label_decode(options: argparse.Namespace) -> object:
     read = _reading(options)
     with options.image.open("rb") as file:
         picture = file.read(MAX_BYTES + 1)  # no more, whatever file that is: the reader refuses it
-    found = LabelReader().decode(picture, accept=read)
+    found = LabelReader(accept=read).decode(picture)
     return {**read(found.text).to_json(), "reader": found.reader}
 
 

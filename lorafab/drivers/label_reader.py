@@ -38,7 +38,6 @@ _PACKAGES: Final = {"zbar": "libzbar0", "zxing-cpp": "zxing-cpp"}
 """What has to be installed for each reader."""
 
 Symbology = Literal["qr", "datamatrix"]
-Accept = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,25 @@ _Read = Callable[["Picture"], list[Symbol]]
 class LabelReader:
     """Finds the one label in a picture; loads the reader libraries at the first use.
 
-    ``symbologies`` are the kinds of symbols that are looked for; others are not seen.
+    ``symbologies`` are the kinds of symbols that are looked for; others are not seen. ``accept`` says which labels are
+    meant: it parses a text, and raises LabelRefused for one that is no label, or none of this lot. Texts for which it
+    returns equal values are the same label.
     """
 
-    def __init__(self, symbologies: Sequence[Symbology] = ("qr", "datamatrix")) -> None:
-        self._symbologies = tuple(symbologies)
+    def __init__(
+        self, symbologies: Sequence[Symbology] = ("qr", "datamatrix"), accept: Callable[[str], object] = parse_label
+    ) -> None:
+        self._symbologies, self._accept = tuple(symbologies), accept
 
-    def decode(self, picture: bytes, accept: Accept | None = None) -> Decoded:
+    def decode(self, picture: bytes) -> Decoded:
         """Read a PNG or JPEG picture. Raises ScanError when there is not exactly one label that can be read.
 
-        ``accept`` says which labels are meant: it parses a text, and raises LabelRefused for one that is no label, or
-        none of this lot. Texts for which it returns equal values are the same label. Without it every label is meant
-        (``parse_label``). When there are codes and ``accept`` takes none of them, decode raises the refusal that says
-        the most: that of a label of another lot, then of a damaged label, then of anything else.
+        When there are codes and ``accept`` takes none of them, raises the refusal that says the most: that of a label
+        of another lot, then of a damaged label, then of anything else.
         """
-        accept = accept or parse_label
         grey = _open(picture)
         refused: list[tuple[int, LabelRefused]] = []
-        for treatment, seen in self._looks(grey, accept):
+        for treatment, seen in self._looks(grey):
             labels = _agreed(seen)
             if len(labels) > 1:
                 raise ScanError(
@@ -100,17 +100,17 @@ class LabelReader:
             "or give the printed text with --label"
         )
 
-    def _looks(self, grey: "Picture", accept: Accept) -> Iterator[tuple[str, list["_Sighting"]]]:
+    def _looks(self, grey: "Picture") -> Iterator[tuple[str, list["_Sighting"]]]:
         """Let all readers look at the picture as it is, and the last one at what can be made of it; judge each text.
 
         Treated pictures are not for zbar: it reads next to none that zxing-cpp does not, and takes longer.
         """
-        yield "", [_judged(name, symbol, accept) for name, read in self._readers for symbol in read(grey)]
+        yield "", [_judged(name, symbol, self._accept) for name, read in self._readers for symbol in read(grey)]
         name, read = self._readers[-1]
         for attempt in TREATED:
             if grey.width * grey.height <= attempt.max_pixels:
                 symbols = read(attempt.prepare(grey))
-                yield attempt.suffix, [_judged(name, symbol, accept) for symbol in symbols]
+                yield attempt.suffix, [_judged(name, symbol, self._accept) for symbol in symbols]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class _Sighting:
     refusal: LabelRefused | None
 
 
-def _judged(reader: str, symbol: Symbol, accept: Accept) -> _Sighting:
+def _judged(reader: str, symbol: Symbol, accept: Callable[[str], object]) -> _Sighting:
     try:
         label = accept(symbol.text)
     except LabelRefused as refusal:

@@ -244,10 +244,6 @@ def _open_scanner(config: LineConfig, root: Path, jig: Jig, options: Options) ->
 
 def _reader_of(lot: LotConfig) -> "LabelReader":
     """A reader that looks for labels of this lot: a picture may hold other codes, too."""
-    from lorafab.drivers.label_reader import Accept, Decoded, LabelReader
+    from lorafab.drivers.label_reader import LabelReader
 
-    class LotReader(LabelReader):
-        def decode(self, picture: bytes, accept: Accept | None = None) -> Decoded:
-            return super().decode(picture, accept or (lambda text: identify(read_label(text, lot), lot)))
-
-    return LotReader()
+    return LabelReader(accept=lambda text: identify(read_label(text, lot), lot))

@@ -34,13 +34,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Reads a blank picture with readers that say what the test wants; gives text and readers."""
 
     def decode(
-        zbar: list[Symbol] | Looks, zxing: list[Symbol] | Looks, accept: label_reader.Accept | None = None
+        zbar: list[Symbol] | Looks, zxing: list[Symbol] | Looks, accept: Callable[[str], object] = parse_label
     ) -> str:
         monkeypatch.setattr(label_reader, "_load_zbar", lambda: zbar if callable(zbar) else lambda grey: zbar)
         monkeypatch.setattr(label_reader, "_load_zxing", lambda kinds: zxing if callable(zxing) else lambda grey: zxing)
         buffer = BytesIO()
         Image.new("L", SIZE, 200).save(buffer, format="PNG")
-        found = LabelReader().decode(buffer.getvalue(), accept)
+        found = LabelReader(accept=accept).decode(buffer.getvalue())
         return f"{found.text} by {found.reader}"
 
     return decode

@@ -38,5 +38,5 @@ def test_pictures_have_the_size_of_a_camera() -> None:
 @pytest.mark.parametrize("alone", ["LC00000001", "LR00000007/4726", "sn=1"])
 def test_a_label_of_a_lots_own_form_is_a_sticker_too(alone: str) -> None:
     """Its code is read; only a lot knows what it means."""
-    read = LabelReader().decode(draw_label(alone), accept=str)
+    read = LabelReader(accept=str).decode(draw_label(alone))
     assert read.text == alone
