@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,6 +15,7 @@ from lorafab.domain.label import checksum, parse_label
 from lorafab.drivers.clock import SystemClock
 from lorafab.interfaces import ClaimRequest, SealedBox, SealedKey
 from lorafab.steps.label import identify, read_label
+from lorafab.stores.claims import State
 from lorafab.stores.records import RecordStore
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.virtual.label_picture import draw_label
@@ -474,6 +476,15 @@ def test_a_new_label_names_the_same_board(on: Command, ledger: TinyLedger, label
     plain = str(LOT.dev_eui_of(0))
     assert on("ledger", "rebind", plain, f"--label={plain}", *by).document["next_generation"] == 2
     assert on("ledger", "show", plain).document["label"] == plain
+
+
+@pytest.mark.parametrize("state", get_args(State))
+def test_ledger_list_asks_for_every_state(on: Command, ledger: TinyLedger, state: str) -> None:
+    """Whatever the rules know; a board that was only claimed is *reserved*."""
+    claim(ledger)
+    assert [row["state"] for row in on("ledger", "list", f"--state={state}").document] == ["reserved"] * (
+        state == "reserved"
+    )
 
 
 def test_ledger_list_has_one_row_a_board(on: Command, ledger: TinyLedger) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from lorafab.cli import ledger_check, ledger_move
 from lorafab.cli.command import data_folder, decided, noun, open_ledger, verb
-from lorafab.domain.identity import Eui64
 from lorafab.errors import ConfigError, LabelRefused, LedgerError
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ def _history(ledger: "BaseLedger", dev_eui: str) -> list[dict[str, object]]:
 
 
 def _ledger_decide(options: argparse.Namespace) -> object:
+    from lorafab.domain.identity import Eui64
+
     state = _DECISIONS[options.verb][0]
     ledger = open_ledger(options, read_only=False)
     dev_eui = Eui64.parse(_find(options, ledger)["dev_eui"])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from lorafab.cli.command import data_folder, verb
 from lorafab.errors import LedgerError
-from lorafab.interfaces import Clock
 
 if TYPE_CHECKING:
+    from lorafab.interfaces import Clock
     from lorafab.stores.ledger import BaseLedger
 
 
@@ -28,7 +28,7 @@ def _ledger_move(options: argparse.Namespace) -> object:
     return move(data_folder(options), dsn_from(options.to_dsn_env), SystemClock())
 
 
-def move(data: Path, dsn: str, clock: Clock) -> dict[str, object]:
+def move(data: Path, dsn: str, clock: "Clock") -> dict[str, object]:
     """Copy, compare, close the files for ever, open the copy; killed at any instant, it is called again.
 
     Records, reports and the vault stay where they are. Raises LedgerError.
