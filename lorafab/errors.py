@@ -14,6 +14,9 @@
     │   ├── ShellError
     │   ├── BoundElsewhere
     │   ├── ForeignIdentity
+    │   ├── StoreRefused
+    │   ├── ElementRefused
+    │   ├── LockFailed
     │   └── NvmDamaged
     ├── StationError          ERROR   the board may be good: the station, a tool or lorafab is bad
     │   ├── ProbeError
@@ -22,6 +25,8 @@
     │   ├── ScanError
     │   ├── LabelRefused
     │   ├── ImageError
+    │   ├── BuildError
+    │   ├── ManifestError
     │   ├── LedgerError
     │   ├── VaultError
     │   ├── ExportError
@@ -128,6 +133,24 @@ class ForeignIdentity(DutError):
     code = "IDENT"
 
 
+class StoreRefused(DutError):
+    """The memory that holds the identity does not answer, is another part, or did not take what was written."""
+
+    code = "STORE"
+
+
+class ElementRefused(DutError):
+    """The secure element is not the one that its maker's manifest, the label or the ledger speaks of."""
+
+    code = "ELEM"
+
+
+class LockFailed(DutError):
+    """The board was locked, and a probe still finds what it must not."""
+
+    code = "LOCK"
+
+
 class NvmDamaged(DutError):
     """The NVM region cannot be read as frame counters, or a counter went back."""
 
@@ -174,6 +197,18 @@ class ImageError(StationError):
     """The firmware image is missing, damaged, for another chip, or lies where it must not."""
 
     code = "IMAGE"
+
+
+class BuildError(StationError):
+    """The product's build command failed, took too long, or left no image."""
+
+    code = "BUILD"
+
+
+class ManifestError(StationError):
+    """The manifest of the secure elements is damaged, forged, or signed by somebody else."""
+
+    code = "MANIF"
 
 
 class LedgerError(StationError):

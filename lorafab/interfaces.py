@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from lorafab.domain.identity import Eui64, KeySlot
+from lorafab.domain.identity import Eui64, Identity, KeySlot
+from lorafab.domain.image import Image
 from lorafab.domain.memory_map import Segment, Span
+from lorafab.domain.provisioning import Evidence, Found, Held, Stage
+from lorafab.domain.ram_program import RamProgram
 from lorafab.domain.secret import Secret
 
 
@@ -39,11 +42,41 @@ class Programmer(Protocol):
         """Read memory. Raises ProbeError, or MemoryFault where the bus refuses."""
         ...
 
-    def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
+    def checksums(self, spans: Sequence[Span]) -> Sequence[int | None]:
+        """CRC-32 (zlib) of each span, computed by the target itself; None for one with words that it cannot read.
+
+        Far faster than reading. Raises ProbeError.
+        """
+        ...
+
+    def program(self, erase: Sequence[Span], segments: Sequence[Segment], *, mass_erase: bool = False) -> None:
         """In one flash session erase exactly these pages, then program these segments.
 
-        Raises ProbeError, or FlashRefused when the flash does. Success is not yet proof: read it back.
+        ``mass_erase``: erase the whole flash instead of the pages of it; other areas by their pages. Raises ProbeError,
+        or FlashRefused when the flash does. Success is not yet proof: compare checksums.
         """
+        ...
+
+    def call(
+        self, program: RamProgram, entry: str, arguments: Sequence[int], mailbox: bytes, answer: int, timeout_s: float
+    ) -> tuple[int, bytes]:
+        """Load a program into RAM, put ``mailbox`` into its mailbox, call ``entry`` with up to four arguments.
+
+        Returns r0 and the first ``answer`` bytes of the mailbox, which is wiped then. Raises ProbeError, StoreRefused
+        when the program does not come back in time (it is stopped).
+        """
+        ...
+
+    def is_locked(self) -> bool:
+        """Whether read-out protection hides the chip's flash from the probe. Raises ProbeError."""
+        ...
+
+    def lock(self) -> None:
+        """Set read-out protection, so that it holds from the next power-on. Raises FlashRefused, ProbeError."""
+        ...
+
+    def unlock(self) -> None:
+        """Take read-out protection off, which **erases all that is on the chip**. Raises FlashRefused, ProbeError."""
         ...
 
     def run(self) -> None:
@@ -153,6 +186,32 @@ class SealedKey:
     """The back office's first, then the escrow's where there is one."""
 
 
+class IdentityStore(Protocol):
+    """Where the boards of a product keep their identity: one of the six that ``identity.store`` names."""
+
+    stage: Stage
+
+    def factory_eui(self) -> Eui64 | None:
+        """The EUI-64 that the store's hardware came with; None where it has none. Raises as ``look``."""
+        ...
+
+    def look(self) -> Found:
+        """What the board holds now; writes nothing. Raises DutError, ProbeError, PortError."""
+        ...
+
+    def in_image(self, image: Image, identity: Identity | None) -> Sequence[Segment]:
+        """What the flash session programs: the image and, in stage "image", a new identity. Raises BuildError."""
+        ...
+
+    def write(self, identity: Identity) -> None:
+        """Write a new identity; stage "image" has done so already. Raises DutError, ProbeError, PortError."""
+        ...
+
+    def read_back(self) -> tuple[Held, Evidence]:
+        """What the board says now that it holds, and how its key is known. Raises DutError, ProbeError, PortError."""
+        ...
+
+
 class Vault(Protocol):
     """Makes keys and seals them; a station cannot open what it sealed."""
 
@@ -236,8 +295,12 @@ class Ledger(Protocol):
         """Remember a DevNonce seen on the board; it never goes back. Raises LedgerError."""
         ...
 
-    def mark_passed(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The run passed, and this generation's check value was read from the board."""
+    def mark_passed(self, dev_eui: Eui64, generation: int, run: str, evidence: Evidence = "read back") -> Claim:
+        """The run passed. Only a generation whose check value was read back is *proven* from now on."""
+        ...
+
+    def who_has(self, kcv: str) -> Eui64 | None:
+        """Whose key has this check value, of any generation; None when nobody's."""
         ...
 
     def find(self, key: str) -> Mapping[str, Any] | None:

@@ -12,10 +12,10 @@ from typing import Any, TextIO, cast
 
 import pytest
 
-from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.image import Image
 from lorafab.domain.label import Label
 from lorafab.domain.measurement import Measurement, Value
+from lorafab.domain.memory_map import MemoryMap
 from lorafab.domain.verdict import Verdict
 from lorafab.errors import UsageError
 from lorafab.interfaces import ChipInfo, Ledger, Programmer

@@ -16,6 +16,8 @@ from lorafab.run.signals import Signals
 from lorafab.screen import Screen
 
 PRODUCTION = "tests_production"
+OPTIONAL = "optional_step"
+"""Marker of a step that a product's plan may leave out."""
 _GATED = pytest.StashKey[bool]()
 _COMPLETED = pytest.StashKey[bool]()
 
@@ -65,6 +67,19 @@ class Production:
         return self._session.run
 
     # -- before the first step -----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave optional steps out that this product's plan does not name; any other such test is refused later."""
+        planned = {step.test for step in self._run.station.config.plan.steps}
+        left_out = [
+            item
+            for item in items
+            if is_production_item(item) and item.get_closest_marker(OPTIONAL) and step_of(item) not in planned
+        ]
+        if left_out:
+            items[:] = [item for item in items if item not in left_out]
+            config.hook.pytest_deselected(items=left_out)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:

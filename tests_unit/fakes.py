@@ -7,23 +7,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lorafab.domain import identity_block
-from lorafab.domain.flash_plan import MemoryMap
-from lorafab.domain.memory_map import Segment, Span
+from lorafab.domain.memory_map import MemoryMap, Segment, Span
 from lorafab.domain.nvm import endnode
+from lorafab.domain.ram_program import RamProgram
 from lorafab.drivers.image_file import load_image
-from lorafab.errors import FlashRefused, JigError, MemoryFault, ProbeError
+from lorafab.errors import FlashRefused, JigError, MemoryFault, ProbeError, StoreRefused
 from lorafab.interfaces import ChipInfo, Scan
 from lorafab.targets import MCUS
 
 MCU = MCUS["stm32wle5jc"]
 IMAGE = Path(__file__).resolve().parents[1] / "firmware" / "endnode-wle5" / "endnode-wle5.hex"
 IMAGE_SIZE = load_image(IMAGE, named_by="the fakes").size
+IDENTITY = Span(0x0803E800, 0x800)
 MEMORY = MemoryMap(
-    flash=Span(0x08000000, 0x40000),
-    page_size=0x800,
-    word_size=8,
+    areas=MCU.areas,
     code=Span(0x08000000, 0x3E000),
-    identity=Span(0x0803E800, 0x800),
+    identity=IDENTITY,
     nvm=Span(0x0803F000, 0x1000),
 )
 
@@ -59,6 +58,7 @@ class FakeBoard:
     stuck_at: dict[int, int] = field(default_factory=dict)
     """address -> bits that always read as one."""
     powered: bool = False
+    locked: bool = False
     running: bool = False
     silent: bool = False
     answers: dict[str, list[str]] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class FakeBoard:
         return found
 
     def _identity(self) -> list[str]:
-        block = identity_block.decode(self.read(Span(MEMORY.identity.start, identity_block.BLOCK_SIZE)))
+        block = identity_block.decode(self.read(Span(IDENTITY.start, identity_block.BLOCK_SIZE)))
         if block is None:
             return ["ERR no identity: blank"]
         return [
@@ -177,13 +177,50 @@ class FakeProgrammer:
             return (self.board.factory_eui >> 32).to_bytes(4, "little")
         return self.board.read(span)
 
-    def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
+    def checksums(self, spans: Sequence[Span]) -> list[int | None]:
+        """As the target computes them."""
+        self._call()
+        return [self._checksum(span) for span in spans]
+
+    def _checksum(self, span: Span) -> int | None:
+        try:
+            return zlib.crc32(self.board.read(span))
+        except MemoryFault:
+            return None
+
+    def program(self, erase: Sequence[Span], segments: Sequence[Segment], *, mass_erase: bool = False) -> None:
         """Erase, then program."""
         self._call()
+        if mass_erase:
+            erase = MCU.flash.span.pages(MCU.flash.page_size)
         for page in erase:
             self.board.erase(page)
         for segment in segments:
             self.board.program(segment)
+
+    def call(
+        self, program: RamProgram, entry: str, arguments: Sequence[int], mailbox: bytes, answer: int, timeout_s: float
+    ) -> tuple[int, bytes]:
+        """No core runs here."""
+        self._call()
+        raise StoreRefused(f"{program.name} did not come back from {entry}; set the board aside")
+
+    def is_locked(self) -> bool:
+        """Whether a probe sees the flash."""
+        self._call()
+        return self.board.locked
+
+    def lock(self) -> None:
+        """Hide it."""
+        self._call()
+        self.board.locked = True
+
+    def unlock(self) -> None:
+        """Open and erase it."""
+        self._call()
+        self.board.locked = False
+        for page in MCU.flash.span.pages(MCU.flash.page_size):
+            self.board.erase(page)
 
     def run(self) -> None:
         """Let the firmware start."""
@@ -271,4 +308,14 @@ class FakeScanner:
         return Scan(self.label)
 
 
-__all__ = ["MCU", "MEMORY", "FakeBoard", "FakeClock", "FakeJig", "FakeLink", "FakeProgrammer", "FakeScanner"]
+__all__ = [
+    "IDENTITY",
+    "MCU",
+    "MEMORY",
+    "FakeBoard",
+    "FakeClock",
+    "FakeJig",
+    "FakeLink",
+    "FakeProgrammer",
+    "FakeScanner",
+]

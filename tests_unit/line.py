@@ -74,7 +74,7 @@ class Line:
             clock=self.clock,
             mcu=MCU,
             lot=line.lot,
-            memory=line.product.memory.memory_map(),
+            memory=line.product.memory.memory_map(MCU.areas),
             ledger=TinyLedger.open_or_create(data, self.clock),
             vault=Vault(ensure_demo(data)),
             jig=jig,

@@ -27,7 +27,7 @@ def fake_station(
         clock=clock,
         mcu=MCU,
         lot=config.lot,
-        memory=config.product.memory.memory_map(),
+        memory=config.product.memory.memory_map(MCU.areas),
         ledger=TinyLedger.open_or_create(data, clock),
         vault=Vault(ensure_demo(data)),
         jig=FakeJig(board),

@@ -51,20 +51,23 @@ class LineConfig:
     """``file:line:column: key`` that names the microcontroller."""
     source_named_by: str
     """``file:line:column: key`` that says where the lot's DevEUIs come from."""
+    memory_named_by: str
+    """``file:line:column: key`` that begins the product's memory map."""
 
     @property
     def image_path(self) -> Path:
         """The firmware image."""
-        return self._product_folder / self.product.image.file
+        return Path(os.path.normpath(self.product_folder / self.product.image.file))
 
     @property
     def manifest_path(self) -> Path | None:
         """The file that pins the image, where the product names one."""
         name = self.product.image.manifest
-        return None if name is None else self._product_folder / name
+        return None if name is None else self.image_path.parent / name
 
     @property
-    def _product_folder(self) -> Path:
+    def product_folder(self) -> Path:
+        """Folder of the product's files."""
         return self.root / "firmware" / self.product.product
 
     @property
@@ -119,9 +122,12 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
     _known("station", name, station_names(root))
     source, station = read_station(root, name)
     _known("lot", station.lot if lot is None else lot, lot_names(root), None if lot else source.at(("lot",)) + ": ")
-    _known("product", station.product, product_names(root), source.at(("product",)) + ": ")
+    if station.product is not None:
+        _known("product", station.product, product_names(root), source.at(("product",)) + ": ")
     lot_source, lot_config = _load_lot(root, station.lot if lot is None else lot)
-    product_source, product = read_product(root, station.product)
+    if station.product is None:
+        _known("product", lot_config.product, product_names(root), lot_source.at(("product",)) + ": ")
+    product_source, product = read_product(root, station.product or lot_config.product)
     found = [
         *_port_mistakes(station),
         *_jig_mistakes(station, lot_config),
@@ -142,6 +148,7 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
         image_named_by=f"{product_source.at(('image', 'file'))}: image.file",
         mcu_named_by=f"{product_source.at(('mcu',))}: mcu",
         source_named_by=f"{lot_source.at(('dev_eui', 'source'))}: dev_eui.source",
+        memory_named_by=f"{product_source.at(('memory',))}: memory",
     )
 
 
@@ -243,25 +250,25 @@ def _vault_mistakes(root: Path, station: StationConfig) -> _Mistakes:
 
 
 def _lot_mistakes(station: StationConfig, lot: LotConfig, lot_source: YamlMap) -> _Mistakes:
-    if lot.product != station.product:
+    if station.product is not None and lot.product != station.product:
         where = lot_source.at(("product",))
         return [(("product",), f"product is {station.product}, but lot {lot.lot} is of {lot.product} ({where})")]
     return []
 
 
 def _identity_mistakes(product: ProductConfig, lot: LotConfig, lot_source: YamlMap) -> _Mistakes:
-    if lot.dev_eui.source == "secure-element":
-        # identity.store has no such value yet, so no product fits.
-        where = lot_source.at(("dev_eui", "source"))
-        store = product.identity.store
-        return [
-            (
-                ("lot",),
-                f"lot {lot.lot} takes its DevEUIs from a secure element ({where}), but {product.product} keeps its "
-                f"identity in the {store}: a later store, so give the lot another dev_eui.source",
-            )
-        ]
-    return []
+    source, store = lot.dev_eui.source, product.identity.store
+    brings = {"secure-element": "secure-element", "external": "external"}.get(source)
+    if brings in (None, store) and (store != "secure-element" or source == store):
+        return []
+    where = lot_source.at(("dev_eui", "source"))
+    return [
+        (
+            ("lot",),
+            f"lot {lot.lot} has dev_eui.source {source} ({where}), but {product.product} keeps its identity in the "
+            f"store {store}; choose the other source or the other product",
+        )
+    ]
 
 
 def _limit_mistakes(station: StationConfig, product: ProductConfig) -> _Mistakes:

@@ -3,6 +3,7 @@
 Sizes and addresses are bytes, times are seconds. A key that is not listed here is a mistake in the file.
 """
 
+import itertools
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -17,15 +18,16 @@ from pydantic import (
     model_validator,
 )
 
-from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.identity import REGIONS, SERIAL_SIZE, Eui64, KeySlot
 from lorafab.domain.label import check_pattern, tr005_text
 from lorafab.domain.measurement import Spec
-from lorafab.domain.memory_map import Span
+from lorafab.domain.memory_map import Area, MemoryMap, Span
 from lorafab.domain.plan import Plan, Step
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 DATA_PREFIX = "{data}/"
+FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+PIN_PATTERN = r"^P[A-Z0-9](\.)?[0-9]{1,2}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A station, product or lot: also the name of a file or folder, so never a path."""
@@ -179,7 +181,8 @@ class StationConfig(_Model):
     """One place on the line: ``stations/<name>.yaml``."""
 
     station: Name
-    product: Name
+    product: Name | None = None
+    """None: the lot's."""
     lot: Name
     jig: Annotated[ManualJig | VirtualJig, Field(discriminator="driver")]
     programmer: PyocdProgrammer
@@ -248,9 +251,11 @@ class DevEuiRange(_Model):
 
 
 class FactoryDevEuis(_Model):
-    """DevEUIs that the maker of the chip (or of a secure element) put into it: known when the hardware was read."""
+    """DevEUIs that the maker of the chip, of a memory beside it or of a secure element put into it: known when the
+    hardware was read.
+    """
 
-    source: Literal["chip", "secure-element"]
+    source: Literal["chip", "external", "secure-element"]
     prefix: Annotated[str, BeforeValidator(_prefix)]
     """How all of them begin: 6 to 14 hex digits, upper case."""
     quantity: Quantity
@@ -415,17 +420,20 @@ class SpanConfig(_Model):
 class ImageConfig(_Model):
     """The firmware image, a file of the product's folder."""
 
-    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    file: str = Field(pattern=r"^(\.\./[A-Za-z0-9][A-Za-z0-9_-]{0,31}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """In the product's folder, or in another product's: ``../endnode-wle5/endnode-wle5.hex``."""
+    product: Name | None = None
+    """Product that the note in the image names, where that is another one."""
     version: Text | None = None
     """Compared with the note in the image."""
     base: Address | None = None
     """Address of a .bin file's first byte; other formats carry their own."""
-    manifest: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """File of the product's folder that pins the image's SHA-256."""
+    manifest: str | None = Field(default=None, pattern=FILE_PATTERN)
+    """File of the image's folder that pins its SHA-256."""
 
 
 class MemoryConfig(_Model):
-    """The product's places in its MCU's memory; all but ``ram`` are whole pages of the flash."""
+    """The product's places in its MCU's memory; all but ``ram`` are whole pages of the flash or the data EEPROM."""
 
     flash: SpanConfig
     ram: SpanConfig
@@ -433,45 +441,115 @@ class MemoryConfig(_Model):
     """Bytes that the flash erases at once."""
     word_size: int = Field(gt=0, le=256)
     """Bytes that the flash programs at once."""
+    eeprom: SpanConfig | None = None
+    """Data EEPROM, for MCUs that have one."""
     code: SpanConfig
-    identity: SpanConfig
+    identity: SpanConfig | None = None
+    """Page of the identity block, or of what the firmware itself keeps there; None where it is not in these memories.
+    """
     nvm: SpanConfig
     nvm_layout: Literal["lorafab-endnode"]
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        places = {name: getattr(self, name).span for name in ("code", "identity", "nvm")}
+        places = {name: found.span for name in ("code", "identity", "nvm") if (found := getattr(self, name))}
         flash = self.flash.span
         for name, span in places.items():
+            if name != "code" and self.eeprom is not None and self.eeprom.span.contains(span):
+                if span.start % 4 or span.size % 4:
+                    raise ValueError(f"{name} {span} is not whole words of 4 bytes of the data EEPROM")
+                continue
             if not flash.contains(span):
                 raise ValueError(f"{name} {span} lies outside the flash {flash}")
             if (span.start - flash.start) % self.page_size or span.size % self.page_size:
                 raise ValueError(f"{name} {span} is not whole pages of {self.page_size:#x} bytes")
-        for one, other in (("code", "identity"), ("code", "nvm"), ("identity", "nvm")):
+        for one, other in itertools.combinations(places, 2):
             if places[one].overlaps(places[other]):
                 raise ValueError(f"{one} {places[one]} overlaps {other} {places[other]}")
         return self
 
-    def memory_map(self) -> MemoryMap:
-        """As the flash planner wants it."""
+    def memory_map(self, areas: tuple[Area, ...]) -> MemoryMap:
+        """As the flash planner wants it; ``areas`` are the MCU's."""
         return MemoryMap(
-            flash=self.flash.span,
-            page_size=self.page_size,
-            word_size=self.word_size,
+            areas=areas,
             code=self.code.span,
-            identity=self.identity.span,
             nvm=self.nvm.span,
+            identity=None if self.identity is None else self.identity.span,
         )
 
-    def reserved(self) -> dict[str, Span]:
-        """Places that no image may touch, by the name that messages use."""
-        return {"identity page": self.identity.span, "NVM region": self.nvm.span}
 
-
-class IdentityConfig(_Model):
-    """Where the identity lives on the board."""
+class FlashStore(_Model):
+    """Identity block v1 in ``memory.identity``, a page of the flash, written together with the image."""
 
     store: Literal["flash"]
+
+
+class EepromStore(_Model):
+    """Identity block v1 in ``memory.identity``, words of the MCU's data EEPROM."""
+
+    store: Literal["eeprom"]
+
+
+class ExternalStore(_Model):
+    """Identity block v1 at the beginning of a memory behind the MCU's SPI pins, written by a stub in its RAM."""
+
+    store: Literal["external"]
+    part: Literal["at25sf041", "w25q128jv", "25aa02e64", "m95m02"]
+    address: int = Field(default=0, ge=0, lt=1 << 24)
+    """Of the block in the part."""
+    bus: str = Field(pattern=r"^spi[0-9]$")
+    """Which of the MCU's SPI peripherals."""
+    sck: str = Field(pattern=PIN_PATTERN)
+    miso: str = Field(pattern=PIN_PATTERN)
+    mosi: str = Field(pattern=PIN_PATTERN)
+    select: str = Field(pattern=PIN_PATTERN)
+    """Pin of the part's chip select, active low."""
+
+
+class SerialStore(_Model):
+    """The running firmware takes its identity by commands on the serial line."""
+
+    store: Literal["serial"]
+    dialect: Literal["lorafab", "st-at-slave", "rui3", "lora-e5", "rn2483", "abz"]
+
+
+class ElementStore(_Model):
+    """A secure element brings DevEUI, JoinEUI and key; the key never leaves it."""
+
+    store: Literal["secure-element"]
+    element: Literal["atecc608-tnglora"]
+    manifest: Text
+    """The maker's signed manifest: a JSON file, relative to the project's root."""
+    signer: Text
+    """PEM file with the certificate of the manifest's signer, relative to the project's root."""
+
+
+class BuildStore(_Model):
+    """The image is built for each board, its identity in a header: the last resort."""
+
+    store: Literal["build"]
+    template: str = Field(pattern=FILE_PATTERN)
+    """Header in the product's folder with placeholders such as ``{app_key_c}``."""
+    header: str = Field(pattern=FILE_PATTERN)
+    """Name under which the build finds the header, in the folder ``{private}``."""
+    command: tuple[Text, ...] = Field(min_length=1)
+    """Program and arguments, run in the project's root; ``{private}`` is the board's private folder."""
+    output: str = Field(pattern=FILE_PATTERN)
+    """Image that the build leaves in ``{private}``."""
+    timeout_s: Timeout = 120.0
+
+
+IdentityConfig = Annotated[
+    FlashStore | EepromStore | ExternalStore | SerialStore | ElementStore | BuildStore, Field(discriminator="store")
+]
+"""Where the identity lives on the board."""
+
+
+class LockConfig(_Model):
+    """How the board is closed as the last step: readable by nobody's probe."""
+
+    level: Literal["rdp1", "approtect"]
+    """Read-out protection level 1 of an STM32, access port protection of an nRF52."""
 
 
 class MeasurementConfig(_Model):
@@ -520,16 +598,26 @@ class ProductConfig(_Model):
     product: Name
     board: Text
     mcu: str = Field(pattern=r"^[a-z0-9]{1,16}$")
+    virtual_board: str | None = Field(default=None, pattern=r"^[a-z0-9]{1,16}$")
+    """What a virtual jig makes new boards of, such as ``l072``; None for its default."""
     region: str | None = None
     """For lots that name none."""
     image: ImageConfig
     memory: MemoryConfig
     identity: IdentityConfig
+    lock: LockConfig | None = None
+    """None: the board stays open."""
     plan: tuple[StepConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         _check_region(self.region)
+        store, place = self.identity.store, self.memory.identity
+        eeprom = self.memory.eeprom
+        in_eeprom = place is not None and eeprom is not None and eeprom.span.contains(place.span)
+        if store in ("flash", "eeprom", "build") and (place is None or in_eeprom != (store == "eeprom")):
+            where = "the data EEPROM (memory.eeprom)" if store == "eeprom" else "the flash"
+            raise ValueError(f"identity.store is {store}: memory.identity must name its place in {where}")
         tests = [step.test for step in self.plan]
         for test in tests:
             if tests.count(test) > 1:

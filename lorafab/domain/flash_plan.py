@@ -3,21 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorafab.domain.memory_map import Segment, Span, touched_pages
+from lorafab.domain.memory_map import MemoryMap, Segment, Span, touched_pages
 from lorafab.errors import ImageError
-
-
-@dataclass(frozen=True)
-class MemoryMap:
-    """The places of a product in its flash; all spans whole pages."""
-
-    flash: Span
-    page_size: int
-    word_size: int
-    """Bytes that the memory programs at once; segments are padded to it."""
-    code: Span
-    identity: Span
-    nvm: Span
 
 
 @dataclass(frozen=True)
@@ -29,19 +16,18 @@ class FlashPlan:
     keep: tuple[Span, ...]
 
 
-def plan_flash(memory: MemoryMap, image: Sequence[Segment], block: bytes | None) -> FlashPlan:
-    """Plan the image, and the identity block where there is a new one (None: the board keeps the one it has).
+def plan_flash(memory: MemoryMap, contents: Sequence[Segment]) -> FlashPlan:
+    """Plan the image, and the identity block where ``contents`` have one.
 
-    The NVM region is never erased nor programmed here. Raises ImageError when a segment would touch it, or the
-    identity page, or lies outside the flash.
+    The NVM region is never erased nor programmed here. Raises ImageError when a segment would touch it, or lies where
+    nothing may be programmed.
     """
-    segments = _whole_words(image, memory.word_size)
+    flash = memory.flash
+    segments = _whole_words(contents, flash.word_size)
     for segment in segments:
         _refuse_reserved(segment.span, memory)
-    if block is not None:
-        segments.append(Segment(memory.identity.start, block))
-    erase = touched_pages((segment.span for segment in segments), memory.page_size)
-    kept = [memory.nvm] if block is not None else [memory.identity, memory.nvm]
+    erase = touched_pages((segment.span for segment in segments), flash.page_size)
+    kept = [place for place in memory.reserved.values() if not any(place.overlaps(one.span) for one in segments)]
     return FlashPlan(erase, tuple(segments), tuple(kept))
 
 
@@ -62,15 +48,14 @@ def _whole_words(image: Sequence[Segment], word: int) -> list[Segment]:
 
 def _refuse_reserved(span: Span, memory: MemoryMap) -> None:
     # Whole pages, because a page is what gets erased.
-    pages = Span(span.start - span.start % memory.page_size, 0)
-    pages = Span(pages.start, -(-(span.end - pages.start) // memory.page_size) * memory.page_size)
-    for name, reserved in (("identity page", memory.identity), ("NVM region", memory.nvm)):
-        if pages.overlaps(reserved):
+    flash = memory.flash
+    pages = Span(span.start - span.start % flash.page_size, 0)
+    pages = Span(pages.start, -(-(span.end - pages.start) // flash.page_size) * flash.page_size)
+    for name, reserved in memory.reserved.items():
+        if pages.overlaps(reserved) and not (name == "identity page" and reserved.contains(span)):
             raise ImageError(
                 f"the image's {span} needs pages of the {name} ({reserved}), wanted code inside {memory.code} only; "
                 "link the firmware for this memory map"
             )
-    if not memory.flash.contains(span):
-        raise ImageError(
-            f"the image's {span} lies outside the flash ({memory.flash}); check product.yaml and the image"
-        )
+    if not flash.span.contains(span):
+        raise ImageError(f"the image's {span} lies outside the flash ({flash.span}); check product.yaml and the image")

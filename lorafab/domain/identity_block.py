@@ -36,6 +36,8 @@ class BlockState(StrEnum):
     BLANK = "blank"
     VALID = "valid"
     DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+    """The store cannot be asked for what it holds."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,52 @@ class Segment:
         return f"Segment({self.span})"
 
 
+@dataclass(frozen=True)
+class Area:
+    """A memory that is erased and programmed in units of its own."""
+
+    start: int
+    size: int
+    page_size: int
+    """Bytes that are erased at once."""
+    word_size: int
+    """Bytes that are programmed at once."""
+    erased: int
+    """What an erased byte reads."""
+
+    @property
+    def span(self) -> Span:
+        """All of it."""
+        return Span(self.start, self.size)
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """The places of a product in the memories of its microcontroller; each lies in one area, in whole pages of it."""
+
+    areas: tuple[Area, ...]
+    """The flash first; whatever a probe may erase and program."""
+    code: Span
+    nvm: Span
+    identity: Span | None
+    """Where the identity block, or the firmware's own form of it, lies; None where it is not in these memories."""
+
+    @property
+    def flash(self) -> Area:
+        """Where the code is."""
+        return self.areas[0]
+
+    def area_of(self, span: Span) -> Area | None:
+        """The area that holds all of ``span``, or None."""
+        return next((area for area in self.areas if area.span.contains(span)), None)
+
+    @property
+    def reserved(self) -> dict[str, Span]:
+        """Places that no image may touch, by the names that messages use."""
+        identity = {} if self.identity is None else {"identity page": self.identity}
+        return identity | {"NVM region": self.nvm}
+
+
 def touched_pages(spans: Iterable[Span], page_size: int) -> tuple[Span, ...]:
     """Every page that one of ``spans`` touches, once, rising addresses."""
     pages = {page for span in spans for page in span.pages(page_size)}

@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lorafab.domain.provisioning import Evidence
+
 SCHEMA: Final = "lorafab.record/1"
 
 
@@ -46,9 +48,10 @@ class KeyRecord(_Model):
     """What may be known of the keys."""
 
     generation: int
-    kcv_app: str
+    """0 where a secure element has a key of its own."""
+    kcv_app: str | None
     kcv_nwk: str | None
-    evidence: Literal["read back", "asserted"]
+    evidence: Evidence
 
 
 class PictureRecord(_Model):

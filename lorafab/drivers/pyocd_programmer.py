@@ -11,12 +11,23 @@ exceptions stay inside (their tracebacks would show the arguments of its write f
 import logging
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from lorafab.domain.memory_map import Segment, Span
-from lorafab.errors import ConfigError, FlashRefused, LorafabError, MemoryFault, PlanError, ProbeError, WrongChip
+from lorafab.domain.ram_program import RamProgram
+from lorafab.errors import (
+    ConfigError,
+    FlashRefused,
+    LorafabError,
+    MemoryFault,
+    PlanError,
+    ProbeError,
+    StoreRefused,
+    WrongChip,
+)
 from lorafab.interfaces import ChipInfo
 from lorafab.targets import MCUS, Area, McuFacts
 
@@ -64,7 +75,34 @@ class PyocdProgrammer:
         """Read ``span``, of any alignment. Raises ProbeError, or MemoryFault where the bus refuses."""
         return self._guarded(lambda: self._read(span), lambda error: _failure(error, span.start))
 
-    def program(self, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
+    def checksums(self, spans: Sequence[Span]) -> list[int | None]:
+        """CRC-32 (zlib) of each span, None where it cannot be read. Raises ProbeError."""
+        return [self._checksum(span) for span in spans]
+
+    def _checksum(self, span: Span) -> int | None:
+        with suppress(MemoryFault):
+            return zlib.crc32(self.read(span))
+        return None
+
+    def call(
+        self, program: RamProgram, entry: str, arguments: Sequence[int], mailbox: bytes, answer: int, timeout_s: float
+    ) -> tuple[int, bytes]:
+        """Run a function of ``program`` on the halted core; see Programmer. Raises ProbeError, StoreRefused."""
+        return self._guarded(lambda: self._call(program, entry, arguments, mailbox, answer, timeout_s), _lost)
+
+    def is_locked(self) -> bool:
+        """Whether read-out protection hides the flash. Raises ProbeError."""
+        raise NotImplementedError
+
+    def lock(self) -> None:
+        """Set read-out protection."""
+        raise NotImplementedError
+
+    def unlock(self) -> None:
+        """Take read-out protection off, which erases the chip."""
+        raise NotImplementedError
+
+    def program(self, erase: Sequence[Span], segments: Sequence[Segment], *, mass_erase: bool = False) -> None:
         """Reset and halt the core, erase the pages of ``erase``, program ``segments``; see Programmer.
 
         Only the words that segments touch are programmed, their other bytes as erased. Raises PlanError before anything
@@ -283,6 +321,41 @@ class PyocdProgrammer:
             target.halt()
             flash.cleanup()
         self._session.context_state.current_flash_algo = None  # the next session loads everything again
+
+    def _call(
+        self, program: RamProgram, entry: str, arguments: Sequence[int], mailbox: bytes, answer: int, timeout_s: float
+    ) -> tuple[int, bytes]:
+        from pyocd.core.target import Target
+        from pyocd.utility.timeout import Timeout
+
+        target = self._open_target()
+        target.halt()
+        target.write_memory_block8(program.load_address, program.code)
+        target.write_memory_block8(program.mailbox, mailbox)
+        registers = {f"r{number}": value for number, value in enumerate(arguments)} | {
+            "sp": program.stack_top,
+            "lr": program.load_address | 1,
+            "pc": program.symbols[entry] & ~1,
+            "xpsr": 1 << 24,
+            "primask": 1,
+        }
+        target.write_core_registers_raw(list(registers), list(registers.values()))
+        target.resume()
+        clock: Any = Timeout(timeout_s)
+        with clock as running:
+            while running.check():
+                if target.get_state() == Target.State.HALTED:
+                    break
+        try:
+            if running.did_time_out:
+                target.halt()
+                raise StoreRefused(
+                    f"{program.name} did not come back from {entry} in {timeout_s:g} s, wanted its answer; {RESEAT}"
+                )
+            result = target.read_core_register_raw("r0")
+            return result, bytes(target.read_memory_block8(program.mailbox, answer)) if answer else b""
+        finally:
+            target.write_memory_block8(program.mailbox, bytes(max(len(mailbox), answer)))
 
     def _run(self) -> None:
         from pyocd.core.target import Target

@@ -87,7 +87,7 @@ def make_record(run: Run, end: datetime) -> RunRecord:
             generation=assignment.generation,
             kcv_app=assignment.kcv_app,
             kcv_nwk=assignment.kcv_nwk,
-            evidence="read back" if facts.key_read_back else "asserted",
+            evidence=facts.evidence or "asserted",
         )
         if assignment
         else None,
@@ -176,7 +176,8 @@ def _recover(orphan: OrphanJournal, station: Station, records: RecordStore) -> R
         record = kept
         sentence = f"run {orphan.run} ended after its {kept.verdict} record; it is completed now"
         if kept.verdict == Verdict.PASS.value and kept.dev_eui and kept.keys:
-            station.ledger.mark_passed(Eui64.parse(kept.dev_eui), kept.keys.generation, kept.run)
+            keys = kept.keys
+            station.ledger.mark_passed(Eui64.parse(kept.dev_eui), keys.generation, kept.run, keys.evidence)
     orphan.settle()
     return Recovered(sentence, record)
 
@@ -215,7 +216,7 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
             generation=assigned["generation"],
             kcv_app=assigned["kcv_app"],
             kcv_nwk=assigned["kcv_nwk"],
-            evidence="read back" if "read back" in events else "asserted",
+            evidence=events.get("read back", {}).get("evidence", "asserted"),
         )
         if assigned
         else None,

@@ -4,6 +4,7 @@ The order is the safety: a label and a chip are bound and the key is sealed befo
 programmer; every turn is in the journal before it is taken; a PASS is a record on disk before it is shown.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +15,15 @@ from lorafab.domain.identity import REGIONS, Eui64, is_virtual_chip
 from lorafab.domain.image import Image, check_image
 from lorafab.domain.label import Label
 from lorafab.domain.measurement import Measurement, Value
-from lorafab.domain.memory_map import Span
+from lorafab.domain.memory_map import Segment, Span
+from lorafab.domain.provisioning import Evidence, Found
 from lorafab.domain.record import RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.drivers.image_file import load_image
 from lorafab.errors import DutError, ForeignIdentity, JigError, LorafabError, PlanError, RecordError
-from lorafab.interfaces import ChipInfo, ClaimRequest, Link, Programmer, Scan
+from lorafab.interfaces import ChipInfo, ClaimRequest, IdentityStore, Link, Programmer, Scan
 from lorafab.run import recording
+from lorafab.run.identity_store import open_identity_store
 from lorafab.run.outcome import Cause, RunState, StepState, sentence_of
 from lorafab.run.station import Station
 from lorafab.steps import chip as chip_step
@@ -45,10 +48,11 @@ class Facts:
     """(name, sha256)."""
     chip: ChipInfo | None = None
     image: Image | None = None
-    page: identity_step.Found | None = None
-    """What the identity page held before the run wrote anything: its keys are looked for in what is kept, too."""
+    found: Found | None = None
+    """What the board held before the run wrote anything: its keys are looked for in what is kept, too."""
     assignment: identity_step.Assignment | None = None
-    key_read_back: bool = False
+    evidence: Evidence | None = None
+    """How the key on the board is known; None until the board was asked for it."""
 
     @property
     def dev_eui(self) -> Eui64 | None:
@@ -124,10 +128,10 @@ class Run:
             image,
             flash=product.memory.flash.span,
             code=product.memory.code.span,
-            reserved=product.memory.reserved(),
+            reserved=self.station.memory.reserved,
             mcu=product.mcu,
             ram=product.memory.ram.span,
-            product=product.product,
+            product=product.image.product or product.product,
             version=product.image.version,
         )
         return image
@@ -195,11 +199,18 @@ class Run:
         return chip
 
     @cached_property
-    def assignment(self) -> identity_step.Assignment:
-        """Claim the identity; a new key is durable and sealed when this returns."""
+    def store(self) -> IdentityStore:
+        """Where the board keeps its identity."""
+        return open_identity_store(self)
+
+    @cached_property
+    def request(self) -> ClaimRequest:
+        """Which label and chip are to be bound; hardware that decides on the DevEUI was asked for its EUI-64."""
         station, chip_id = self.station, self.chip.unique_id
+        if station.lot.dev_eui.source == self.station.config.product.identity.store:
+            self._identify(self.label, self.store.factory_eui())
         dev_eui, label, serial = self._claimed()
-        request = ClaimRequest(
+        return ClaimRequest(
             dev_eui=dev_eui,
             join_eui=station.lot.join_eui,
             serial=serial,
@@ -210,14 +221,20 @@ class Run:
             station=station.config.station.station,
             operator=station.options.operator,
         )
+
+    @cached_property
+    def assignment(self) -> identity_step.Assignment:
+        """Claim the identity; a new key is durable and sealed when this returns."""
+        station, request = self.station, self.request
         name = station.config.region
         region = None if name is None else REGIONS[name]
-        wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot, station.lot.key_slots)
-        known = station.ledger.find(str(dev_eui))
-        if known is not None and known["chip_id"] == chip_id:
+        slots = () if station.config.product.identity.store == "secure-element" else station.lot.key_slots
+        wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot, slots)
+        known = station.ledger.find(str(request.dev_eui))
+        if known is not None and known["chip_id"] == request.chip_id:
             station.ledger.claim(request)  # this very board again: from here on a FAIL takes away that it had passed
-        self.facts.page = found = identity_step.read_identity(self.programmer, station.memory)
-        self.note("claiming", dev_eui=str(dev_eui), chip_id=chip_id, page=found.state.value)
+        self.facts.found = found = self.store.look()
+        self.note("claiming", dev_eui=str(request.dev_eui), chip_id=request.chip_id, page=found.state.value)
         assign = partial(identity_step.assign, found, request, wanted, station.ledger, station.vault)
         try:
             assignment = assign(permit=False)
@@ -235,6 +252,12 @@ class Run:
         )
         return assignment
 
+    @cached_property
+    def contents(self) -> Sequence[Segment]:
+        """What the flash session programs: the image, and the identity where it goes down together with it."""
+        identity = self.assignment.to_write if self.store.stage == "image" else None
+        return self.store.in_image(self.image, identity)
+
     def _claimed(self) -> tuple[Eui64, str, str]:
         """DevEUI, label and serial to claim; the chip was read."""
         who = self.facts.identity
@@ -251,16 +274,37 @@ class Run:
         return who.dev_eui, who.label_text, who.serial
 
     def about_to_write(self) -> None:
-        """From here on the board is no longer what it passed with, if it ever did; durable when this returns."""
-        self.station.ledger.mark_writing(self.assignment.dev_eui, self.id)
+        """From here on the board is no longer what it passed with, if it ever did; durable when this returns.
+
+        Firmware that takes its identity itself is flashed before the board can be asked for what it holds: its label
+        and chip are bound here, unless only the hardware knows the DevEUI.
+        """
+        ledger = self.station.ledger
+        if self.store.stage != "firmware":
+            ledger.mark_writing(self.assignment.dev_eui, self.id)
+        elif self.facts.dev_eui is not None:
+            ledger.claim(self.request)
+            ledger.mark_writing(self.request.dev_eui, self.id)
+        elif (known := ledger.find(self.chip.unique_id)) is not None:
+            ledger.mark_writing(Eui64.parse(known["dev_eui"]), self.id)
         self.note("writing")
 
+    def provision(self) -> None:
+        """Write a new identity where it does not go down with the image."""
+        if self.assignment.to_write is not None:
+            self.about_to_provision()
+            self.store.write(self.assignment.to_write)
+
+    def about_to_provision(self) -> None:
+        """As ``about_to_write``, once the board could be asked for what it holds."""
+        self.station.ledger.mark_writing(self.assignment.dev_eui, self.id)
+        self.note("provisioning")
+
     def prove_key(self) -> None:
-        """Read the identity block back and decode it; the ledger learns which generation is on the board."""
-        keys_step.check_block(self.programmer, self.station.memory, self.assignment)
-        self.facts.key_read_back = True
+        """Ask the board for its identity; the ledger learns which generation is on the board."""
+        self.facts.evidence = keys_step.check_store(self.store, self.assignment)
         self.station.ledger.mark_written(self.assignment.dev_eui, self.assignment.generation, self.id)
-        self.note("read back", generation=self.assignment.generation)
+        self.note("read back", generation=self.assignment.generation, evidence=self.facts.evidence)
 
     @property
     def image(self) -> Image:
@@ -283,7 +327,7 @@ class Run:
         """Raise ProbeError when the chip does not answer its probe either, so that nobody blames the firmware."""
         memory = self.station.memory
         with suppress(DutError):
-            self.station.programmer.read(Span(memory.flash.start, memory.word_size))
+            self.station.programmer.read(Span(memory.flash.start, memory.flash.word_size))
 
     def _permit(self, name: str) -> bool:
         """Whether the run was given this permit, which is then used."""
@@ -334,8 +378,8 @@ class Run:
         if self.state.verdict() is Verdict.USAGE:
             self._close_journal(Verdict.USAGE.value)  # nothing was done that could be recorded
             return None
-        if self.state.verdict() is Verdict.PASS and not self.facts.key_read_back:
-            sentence = "no step of the plan reads a key from the board, so nothing can pass; add such a step"
+        if self.state.verdict() is Verdict.PASS and self.facts.evidence is None:
+            sentence = "no step of the plan asks the board for its key, so nothing can pass; add such a step"
             self.state.blame(Cause(Verdict.ERROR, PlanError.code, sentence))
         record = recording.make_record(self, self.station.clock.now())
         self.note("verdict", verdict=record.verdict, cause=record.cause)
@@ -346,7 +390,8 @@ class Run:
             # Only now: the ledger learns of a PASS when its record is on disk. Where this fails the journal stays
             # behind, and the next start completes it.
             assignment = self.facts.assignment
-            self.station.ledger.mark_passed(assignment.dev_eui, assignment.generation, self.id)
+            assert self.facts.evidence is not None
+            self.station.ledger.mark_passed(assignment.dev_eui, assignment.generation, self.id, self.facts.evidence)
         self._close_journal(record.verdict)
         return record
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from lorafab.config.load import LineConfig, resolve_port
 from lorafab.config.models import LotConfig
-from lorafab.domain.flash_plan import MemoryMap
+from lorafab.domain.memory_map import MemoryMap
 from lorafab.errors import ConfigError, LedgerError, UsageError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
 from lorafab.steps.label import identify, read_label
@@ -90,7 +90,7 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
             clock=clock,
             mcu=mcu,
             lot=lot,
-            memory=config.product.memory.memory_map(),
+            memory=memory_of(config, mcu),
             ledger=ledger,
             vault=vault,
             jig=jig,
@@ -113,6 +113,21 @@ def mcu_of(config: LineConfig) -> McuFacts:
             f"{name} no EUI-64 (microcontrollers that have one: {able}); use source label or range"
         )
     return MCUS[name]
+
+
+def memory_of(config: LineConfig, mcu: McuFacts) -> MemoryMap:
+    """The product's memory map. Raises ConfigError when product.yaml says other things of the MCU than are known."""
+    memory = config.product.memory
+    flash, eeprom = mcu.flash, mcu.eeprom
+    found = (memory.flash.span, memory.page_size, memory.word_size, memory.eeprom and memory.eeprom.span)
+    wanted = (flash.span, flash.page_size, flash.word_size, (eeprom and eeprom.span) if memory.eeprom else None)
+    if found != wanted:
+        there = "no data EEPROM" if eeprom is None else f"a data EEPROM at {eeprom.span}"
+        raise ConfigError(
+            f"{config.memory_named_by}: an {mcu.name} has its flash at {flash.span}, erased by {flash.page_size} and "
+            f"programmed by {flash.word_size} bytes, and {there}; correct the memory map"
+        )
+    return memory.memory_map(mcu.areas)
 
 
 def open_ledger(config: LineConfig, data: Path, clock: Clock) -> BaseLedger:
@@ -203,7 +218,7 @@ def _open_jig(config: LineConfig, data: Path, port: Path, ledger: BaseLedger, lo
             lot.label_text,
         )
         site = config.station.programmer.probe.rpartition(":")[2]
-        return VirtualJig(site, folder / "boards", port, roll.take)
+        return VirtualJig(site, folder / "boards", port, roll.take, config.product.virtual_board)
     from lorafab.drivers.manual_jig import ManualJig
 
     return ManualJig()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lorafab.domain.flash_plan import MemoryMap
+from lorafab.domain.memory_map import MemoryMap
 from lorafab.domain.nvm import endnode
 from lorafab.errors import NvmDamaged, ShellError
 from lorafab.interfaces import Claim, Ledger, Programmer
@@ -26,7 +26,7 @@ class CounterCheck:
 
 def read_counters(programmer: Programmer, memory: MemoryMap) -> endnode.Counters:
     """Read and decode the region through the probe. Raises NvmDamaged."""
-    reading = read_torn(programmer, memory.nvm, memory.word_size)
+    reading = read_torn(programmer, memory.nvm, memory.flash.word_size)
     decoded = endnode.decode(reading.data, {word.start - memory.nvm.start for word in reading.torn})
     if decoded.counters is None:
         raise NvmDamaged(

@@ -3,23 +3,13 @@
 from dataclasses import dataclass
 
 from lorafab.domain import identity_block
-from lorafab.domain.flash_plan import MemoryMap
 from lorafab.domain.identity import Eui64, Identity, KeySlot
-from lorafab.domain.identity_block import BLOCK_SIZE, BlockState, IdentityBlock
-from lorafab.domain.memory_map import Span
-from lorafab.errors import ForeignIdentity, MemoryFault, ReadProtected
-from lorafab.interfaces import Claim, ClaimRequest, Ledger, Programmer, Vault
-from lorafab.steps.memory import read_torn
+from lorafab.domain.identity_block import REGION_NONE, BlockState
+from lorafab.domain.provisioning import Found, Held
+from lorafab.errors import ForeignIdentity
+from lorafab.interfaces import Claim, ClaimRequest, Ledger, Vault
 
 PERMIT_OVERWRITE = "overwrite-identity"
-
-
-@dataclass(frozen=True)
-class Found:
-    """What lay in the identity page before the run wrote anything."""
-
-    state: BlockState
-    block: IdentityBlock | None
 
 
 @dataclass(frozen=True)
@@ -30,42 +20,23 @@ class Wanted:
     region: int | None
     lot: str
     slots: tuple[KeySlot, ...] = ("appkey",)
-    """Root keys of a board: both for LoRaWAN 1.1."""
+    """Root keys of a board: both for LoRaWAN 1.1, none where a secure element has its own."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the board must hold when it passes; ``to_write`` is None when the block on the board stays."""
+    """What the board must hold when it passes; ``to_write`` is None when the identity on the board stays."""
 
     dev_eui: Eui64
     join_eui: Eui64
     serial: str
     generation: int
-    kcv_app: str
+    """0 where a secure element has a key of its own."""
+    kcv_app: str | None
+    """None where nobody can know it."""
     kcv_nwk: str | None
     claim: Claim
     to_write: Identity | None
-
-
-def read_identity(programmer: Programmer, memory: MemoryMap) -> Found:
-    """Read the identity page. A torn word makes the block damaged, not the board. Raises ReadProtected."""
-    reading = read_torn(programmer, Span(memory.identity.start, BLOCK_SIZE), memory.word_size)
-    if reading.torn:
-        if sum(word.size for word in reading.torn) == BLOCK_SIZE:
-            _refuse_protected(programmer, memory)
-        return Found(BlockState.DAMAGED, None)
-    return Found(identity_block.state(reading.data), identity_block.decode(reading.data))
-
-
-def _refuse_protected(programmer: Programmer, memory: MemoryMap) -> None:
-    """A cut erase spoils one page; where the beginning of the flash cannot be read either, all of it is hidden."""
-    try:
-        programmer.read(Span(memory.flash.start, memory.word_size))
-    except MemoryFault:
-        raise ReadProtected(
-            "the chip's flash cannot be read, as when its read-out protection is on, wanted an open chip; "
-            "set the board aside: opening it erases everything on it"
-        ) from None
 
 
 def assign(
@@ -81,10 +52,12 @@ def assign(
     if known is None and not permit:
         _refuse_foreign(found, request)
     claim = ledger.claim(request)
-    if found.block is not None and _is_ours(found.block, claim, request, wanted):
-        return _keep(found.block, request, claim)
-    if found.block is not None and not permit and found.block.dev_eui != request.dev_eui:
-        raise ForeignIdentity(_foreign(str(found.block.dev_eui), request))
+    if found.held is not None and _is_ours(found.held, claim, request, wanted):
+        return _keep(found.held, request, claim)
+    if found.held is not None and not permit and _is_anothers(found.held, request, ledger):
+        raise ForeignIdentity(_foreign(str(found.held.dev_eui), request))
+    if not wanted.slots:
+        return Assignment(request.dev_eui, wanted.join_eui, request.serial, 0, None, None, claim, None)
     generation = len(claim.generations) + 1
     drawn = {slot: vault.new_key(request.dev_eui, generation, slot) for slot in wanted.slots}
     claim = ledger.add_key(request.dev_eui, generation, [sealed for _, sealed in drawn.values()], request.run)
@@ -112,10 +85,12 @@ def assign(
 
 
 def _refuse_foreign(found: Found, request: ClaimRequest) -> None:
-    """A chip that the ledger has never seen must come without an identity."""
-    if found.state is BlockState.BLANK:
+    """A chip that the ledger has never seen must come without an identity of ours."""
+    if found.state in (BlockState.BLANK, BlockState.UNREADABLE):
         return
-    raise ForeignIdentity(_foreign(str(found.block.dev_eui) if found.block else "something unreadable", request))
+    if found.held is not None and found.held.dev_eui == request.dev_eui and found.held.generation is None:
+        return  # a modem that came with a DevEUI, which is on its label
+    raise ForeignIdentity(_foreign(str(found.held.dev_eui) if found.held else "something unreadable", request))
 
 
 def _foreign(what: str, request: ClaimRequest) -> str:
@@ -126,23 +101,47 @@ def _foreign(what: str, request: ClaimRequest) -> str:
     )
 
 
-def _is_ours(block: IdentityBlock, claim: Claim, request: ClaimRequest, wanted: Wanted) -> bool:
-    """Whether the block says what this board should say, with a key that the ledger sealed for it."""
-    generation = next((g for g in claim.generations if g.number == block.generation), None)
-    return (
-        generation is not None
-        and generation.number > claim.retired
-        and generation.kcv_app == block.app_key.kcv()
-        and generation.kcv_nwk == (block.nwk_key.kcv() if block.nwk_key else None)
-        and (block.dev_eui, block.join_eui, block.serial) == (request.dev_eui, wanted.join_eui, request.serial)
-        and block.lot_crc == identity_block.lot_crc(wanted.lot)
-        and block.region == wanted.region
-        and (block.nwk_key is not None) == ("nwkkey" in wanted.slots)
+def _is_anothers(held: Held, request: ClaimRequest, ledger: Ledger) -> bool:
+    """Whether the board holds another board's number, or another board's key."""
+    if held.dev_eui != request.dev_eui:
+        return True
+    owners = {ledger.who_has(kcv) for kcv in (held.kcv_app, held.kcv_nwk) if kcv not in (None, "-")}
+    return bool(owners - {None, request.dev_eui})
+
+
+def _is_ours(held: Held, claim: Claim, request: ClaimRequest, wanted: Wanted) -> bool:
+    """Whether the board says what it should say, with a key that the ledger sealed for it.
+
+    What its store does not say does not count; without a key check value it is not ours.
+    """
+    generation = next(
+        (g for g in claim.generations if held.kcv_app == g.kcv_app and held.generation in (None, g.number)), None
     )
+    if generation is None or generation.number <= claim.retired:
+        return False
+    region = REGION_NONE if wanted.region is None else wanted.region
+    pairs = (
+        (held.kcv_nwk, generation.kcv_nwk or "-"),
+        (held.dev_eui, request.dev_eui),
+        (held.join_eui, wanted.join_eui),
+        (held.serial, request.serial),
+        (held.lot_crc, identity_block.lot_crc(wanted.lot)),
+        (held.region, region),
+    )
+    if any(found is not None and found != due for found, due in pairs):
+        return False
+    return (generation.kcv_nwk is not None) == ("nwkkey" in wanted.slots)
 
 
-def _keep(block: IdentityBlock, request: ClaimRequest, claim: Claim) -> Assignment:
-    nwk = block.nwk_key.kcv() if block.nwk_key else None
+def _keep(held: Held, request: ClaimRequest, claim: Claim) -> Assignment:
+    generation = next(g for g in claim.generations if g.kcv_app == held.kcv_app)
     return Assignment(
-        request.dev_eui, block.join_eui, block.serial, block.generation, block.app_key.kcv(), nwk, claim, None
+        request.dev_eui,
+        held.join_eui or request.join_eui,
+        request.serial,
+        generation.number,
+        generation.kcv_app,
+        generation.kcv_nwk,
+        claim,
+        None,
     )

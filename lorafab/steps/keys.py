@@ -1,30 +1,31 @@
 """Does the board hold its identity, and does its firmware see the same?"""
 
-from lorafab.domain.flash_plan import MemoryMap
+from lorafab.domain.provisioning import Evidence
 from lorafab.errors import ForeignIdentity
-from lorafab.interfaces import Programmer
-from lorafab.steps.identity import Assignment, read_identity
+from lorafab.interfaces import IdentityStore
+from lorafab.steps.identity import Assignment
 from lorafab.steps.shell import Shell
 
 
-def check_block(programmer: Programmer, memory: MemoryMap, assignment: Assignment) -> None:
-    """Decode the block on the board (not the bytes that were sent) and compare it. Raises ForeignIdentity."""
-    found = read_identity(programmer, memory)
-    block = found.block
-    if block is None:
-        raise ForeignIdentity(
-            f"the identity page reads {found.state}, wanted a whole block for DevEUI {assignment.dev_eui}; "
-            "repeat once, then set the board aside"
-        )
+def check_store(store: IdentityStore, assignment: Assignment) -> Evidence:
+    """Compare what the board holds (not what was sent) with what it should; returns how its key is known.
+
+    What a store does not say is not compared. Raises ForeignIdentity, and what the store raises.
+    """
+    held, evidence = store.read_back()
     pairs = {
-        "DevEUI": (str(block.dev_eui), str(assignment.dev_eui)),
-        "JoinEUI": (str(block.join_eui), str(assignment.join_eui)),
-        "serial": (block.serial, assignment.serial),
-        "key generation": (str(block.generation), str(assignment.generation)),
-        "key check value": (block.app_key.kcv(), assignment.kcv_app),
-        "NwkKey check value": (block.nwk_key.kcv() if block.nwk_key else "-", assignment.kcv_nwk or "-"),
+        "DevEUI": (held.dev_eui, assignment.dev_eui),
+        "JoinEUI": (held.join_eui, assignment.join_eui),
+        "serial": (held.serial, assignment.serial),
+        "key generation": (held.generation, assignment.generation),
+        "key check value": (held.kcv_app, assignment.kcv_app),
+        "NwkKey check value": (held.kcv_nwk, assignment.kcv_nwk or "-"),
     }
-    _refuse_difference("identity block", pairs)
+    said = {name: (str(found), str(due)) for name, (found, due) in pairs.items() if found is not None}
+    _refuse_difference("identity on the board", said)
+    if evidence == "read back" and held.kcv_app is None:
+        raise ForeignIdentity("the identity store read no key back, although it says so; correct the store's module")
+    return evidence
 
 
 def check_firmware(shell: Shell, assignment: Assignment) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from lorafab.domain.identity import Eui64, KeySlot
+from lorafab.domain.provisioning import Evidence
 from lorafab.errors import BoundElsewhere, ForeignIdentity, LedgerError, NvmDamaged
 from lorafab.interfaces import Claim, ClaimRequest, Generation, SealedKey
 
@@ -377,7 +378,7 @@ def read_back(document: ClaimDocument, generation: int) -> ClaimDocument:
     return document.changed(state="written", written=generation)
 
 
-def passed(document: ClaimDocument, generation: int, run: str) -> ClaimDocument:
+def passed(document: ClaimDocument, generation: int, run: str, evidence: Evidence = "read back") -> ClaimDocument:
     """The run passed with this generation. Raises LedgerError, ForeignIdentity."""
     refuse_retired(document)
     _refuse_unknown(document, generation)
@@ -391,7 +392,7 @@ def passed(document: ClaimDocument, generation: int, run: str) -> ClaimDocument:
             f"DevEUI {document.dev_eui} cannot pass with key generation {generation}: that generation was not the last "
             "one read back from the board; start the run again"
         )
-    return document.changed(state="passed", proven=generation)
+    return document.changed(state="passed", proven=generation if evidence == "read back" else None)
 
 
 def _refuse_unknown(document: ClaimDocument, generation: int) -> None:

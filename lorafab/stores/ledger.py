@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lorafab.domain.identity import Eui64
+from lorafab.domain.provisioning import Evidence
 from lorafab.errors import LedgerError
 from lorafab.interfaces import Claim, ClaimRequest, Clock, SealedKey
 from lorafab.stores import claims
@@ -177,12 +178,15 @@ class BaseLedger(ABC):
         """Remember a DevNonce, 0..65535, seen on the board. Raises NvmDamaged when it went back, LedgerError."""
         return self._step("nonce", dev_eui, run, lambda current: claims.with_nonce(current, dev_nonce))
 
-    def mark_passed(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The run passed with this generation, the last one read back. Raises LedgerError, ForeignIdentity.
+    def mark_passed(self, dev_eui: Eui64, generation: int, run: str, evidence: Evidence = "read back") -> Claim:
+        """The run passed with this generation, which is *proven* when it was read back. Raises LedgerError,
+        ForeignIdentity.
 
         LedgerError also when another run has claimed the board since.
         """
-        return self._step("passed", dev_eui, run, lambda current: claims.passed(current, generation, run), always=True)
+        return self._step(
+            "passed", dev_eui, run, lambda current: claims.passed(current, generation, run, evidence), always=True
+        )
 
     def mark_failed(self, dev_eui: Eui64, run: str) -> Claim:
         """The run's verdict is FAIL: what had passed is *written* only. Raises LedgerError.
@@ -213,6 +217,11 @@ class BaseLedger(ABC):
                     raise LedgerError(f"{kind} {key} names several boards: {names}; ask by DevEUI")
                 document = holders[0] if holders else None
         return document.public() if document else None
+
+    def who_has(self, kcv: str) -> Eui64 | None:
+        """Whose key has this check value, of any generation; None when nobody's."""
+        holders = self._read().holders("kcv", kcv)
+        return Eui64.parse(holders[0].dev_eui) if holders else None
 
     @property
     def is_empty(self) -> bool:

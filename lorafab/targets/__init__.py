@@ -4,6 +4,7 @@
 is virtual: the same target serves a real board on a real probe.
 """
 
-from lorafab.targets.mcus import MCUS, Area, FactoryEui, McuFacts
+from lorafab.domain.memory_map import Area
+from lorafab.targets.mcus import MCUS, FactoryEui, McuFacts
 
 __all__ = ["MCUS", "Area", "FactoryEui", "McuFacts"]

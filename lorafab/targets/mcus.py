@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lorafab.domain.identity import Eui64
-from lorafab.domain.memory_map import Span
+from lorafab.domain.memory_map import Area, Span
 
 
 @dataclass(frozen=True)
@@ -13,25 +13,6 @@ class Register:
 
     address: int
     mask: int = 0xFFFF_FFFF
-
-
-@dataclass(frozen=True)
-class Area:
-    """A memory that a flash algorithm writes."""
-
-    start: int
-    size: int
-    page_size: int
-    """Bytes that are erased at once."""
-    word_size: int
-    """Bytes that are programmed at once."""
-    erased: int
-    """What an erased byte reads."""
-
-    @property
-    def span(self) -> Span:
-        """All of it."""
-        return Span(self.start, self.size)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ from lorafab.virtual.label_picture import draw_label
 class VirtualJig:
     """Implements the Jig interface; the board in it is reached through a probe and a serial port like any other."""
 
-    def __init__(self, site: str, boards: Path, uart_link: Path, next_label: Callable[[], str]) -> None:
+    def __init__(
+        self, site: str, boards: Path, uart_link: Path, next_label: Callable[[], str], chip: str | None = None
+    ) -> None:
         """Put a board into the nest.
 
+        ``chip``: what a new one is made as (None: the default), unless the environment says.
         ``site`` is the id of its probe, ``boards`` the folder for boards that nobody named, ``uart_link`` the name
         of its serial port, and ``next_label`` gives the text of the sticker that a board without one receives when
         the camera first looks. Raises as ``registry.open_file``.
@@ -21,7 +24,7 @@ class VirtualJig:
         # A board that nobody named is a new one for each run, like the next one from the tray.
         path = registry.board_file() or boards / f"{secrets.token_hex(8)}.board"
         self._site, self._next_label = site, next_label
-        self._board = registry.open_file(path, uart_link)
+        self._board = registry.open_file(path, uart_link, chip)
         registry.attach(site, self._board)
 
     def present(self) -> bool:

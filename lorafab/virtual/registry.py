@@ -92,11 +92,13 @@ def chip_in(site: str) -> Chip:
     return chips.named(name)
 
 
-def open_file(path: Path, uart_link: Path | None = None) -> Board:
+def open_file(path: Path, uart_link: Path | None = None, chip: str | None = None) -> Board:
     """Open a board file with the chip and the faults that the environment names; it has no power yet.
 
-    ``uart_link`` and what is raised are those of ``Board.open``.
+    A new board has the chip that the environment names, else ``chip``, else the default. ``uart_link`` and what is
+    raised are those of ``Board.open``.
     """
     from lorafab.virtual.board import Board
 
-    return Board.open(path, chip=wanted_chip(), uart_link=uart_link, faults=fault_plan())
+    wanted = wanted_chip() or (None if path.exists() else chip)
+    return Board.open(path, chip=wanted, uart_link=uart_link, faults=fault_plan())

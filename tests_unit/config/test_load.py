@@ -25,6 +25,7 @@ from lorafab.domain.label import parse_label
 from lorafab.domain.measurement import Spec
 from lorafab.domain.memory_map import Span
 from lorafab.errors import ConfigError
+from lorafab.targets import MCUS
 
 PROJECT = Path(__file__).parents[2]
 SIM = "stations/sim.yaml"
@@ -101,9 +102,9 @@ def test_what_a_line_knows(root: Path) -> None:
     assert re.fullmatch(PRODUCT + r":\d+:\d+: image\.file", line.image_named_by)
     assert set(line.files_sha256) == {SIM, LOT, PRODUCT}
     assert line.region == "EU868"
-    memory = line.product.memory.memory_map()
+    memory = line.product.memory.memory_map(MCUS["stm32wle5jc"].areas)
     assert memory.identity == Span(0x0803E800, 0x800)
-    assert line.product.memory.reserved()["NVM region"] == Span(0x0803F000, 0x1000)
+    assert memory.reserved["NVM region"] == Span(0x0803F000, 0x1000)
 
 
 def test_hashes_change_with_what_they_cover(root: Path) -> None:
@@ -194,7 +195,7 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
         (SIM, "lot: demo", "lot: gone", "stations/sim.yaml:5:1: there is no lot gone; known lots: demo"),
         (
             SIM,
-            "product: endnode-wle5",
+            "product: null",
             "product: x",
             "stations/sim.yaml:4:1: there is no product x; known products: endn",
         ),
@@ -225,13 +226,13 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
             LOT,
             "source: label",
             "source: counter",
-            "dev_eui has an unknown source 'counter'; known sources: label, range, chip, secure-element",
+            "dev_eui has an unknown source 'counter'; known sources: label, range, chip, external, secure-element",
         ),
         (
             LOT,
             "  source: label\n",
             "",
-            "stations/lots/demo.yaml:7:1: key 'source' is missing in dev_eui; known sources: label, range, chip, sec",
+            "stations/lots/demo.yaml:7:1: key 'source' is missing in dev_eui; known sources: label, range, chip, external, secure-element",
         ),
         (LOT, "source: label", "source: chip", "unknown key 'first' in dev_eui; known keys: prefix, quantity, source"),
         (LOT, "first:", "frist:", "unknown key 'frist' in dev_eui; known keys: first, quantity, source"),
@@ -370,8 +371,10 @@ def test_ports_of_the_data_folder_are_for_virtual_boards(root: Path) -> None:
 
 
 def test_a_lot_of_another_product_is_refused(root: Path) -> None:
-    """The sentence names both files."""
+    """The sentence names both files; a station without a product of its own makes what the lot is of."""
     spoil(root, LOT, "product: endnode-wle5", "product: other")
+    assert refusal(root).startswith("stations/lots/demo.yaml:3:1: there is no product other; known products: ")
+    spoil(root, SIM, "product: null", "product: endnode-wle5")
     assert refusal(root).startswith(
         "stations/sim.yaml:4:1: product is endnode-wle5, but lot demo is of other (stations/lots/demo.yaml:3:1)"
     )
@@ -545,13 +548,13 @@ def test_a_lot_file_that_cannot_be_read_stops_all_of_them(root: Path) -> None:
     assert refusal(root) == f"{file}:10:3: dev_eui.quantity: it should be a valid integer"
 
 
-def test_a_secure_element_is_a_later_store(root: Path) -> None:
-    """The lot's file is right; no product can keep an identity there yet."""
+def test_a_lot_whose_numbers_come_with_a_secure_element_needs_a_product_that_has_one(root: Path) -> None:
+    """The lot's file is right; this product keeps its identity elsewhere."""
     spoil(root, LOT, CHIPS[0], CHIPS[1].replace("source: chip", "source: secure-element"))
     assert load_lot(root, "demo").dev_eui.source == "secure-element"
     assert refusal(root) == (
-        "stations/sim.yaml:5:1: lot demo takes its DevEUIs from a secure element (stations/lots/demo.yaml:8:3), but "
-        "endnode-wle5 keeps its identity in the flash: a later store, so give the lot another dev_eui.source"
+        "stations/sim.yaml:5:1: lot demo has dev_eui.source secure-element (stations/lots/demo.yaml:8:3), but "
+        "endnode-wle5 keeps its identity in the store flash; choose the other source or the other product"
     )
 
 

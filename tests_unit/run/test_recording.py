@@ -26,7 +26,7 @@ from lorafab.steps.flash import write_board
 from lorafab.stores.journal import RunJournal, orphans
 from lorafab.stores.records import RecordStore
 from lorafab.stores.stamp import utc_text
-from tests_unit.fakes import FakeBoard, FakeScanner
+from tests_unit.fakes import IDENTITY, FakeBoard, FakeScanner
 from tests_unit.report.samples import PICTURE
 from tests_unit.stations import ROOT, fake_station
 
@@ -56,7 +56,7 @@ def far(run: Run, to: str) -> Run:
 
 def _write(run: Run) -> None:
     station = run.station
-    write_board(run.programmer, station.memory, run.image.segments, run.assignment, run.about_to_write)
+    write_board(run.programmer, station.memory, run.contents, run.about_to_write)
 
 
 def _pass_steps(run: Run) -> None:
@@ -211,7 +211,7 @@ def test_a_key_that_the_firmware_prints_is_not_kept(tmp_path: Path, rework: bool
     """LoRaMac-node's examples print their keys at the start: neither transcript nor sentence nor value has them."""
     board = FakeBoard()
     run = far(new_run(fake_station(tmp_path, board)), "read back")
-    at = run.station.memory.identity.start + APP_KEY_OFFSET - run.station.memory.flash.start
+    at = IDENTITY.start + APP_KEY_OFFSET - run.station.memory.flash.start
     key = bytes(board.flash[at : at + 16])
     if rework:  # a key that was not drawn by this run, and that only its board has
         run.finish()
@@ -355,7 +355,7 @@ def test_a_board_that_fails_before_its_page_can_be_read_has_not_passed_any_more(
     assert record is not None
     assert record.verdict == "PASS"
     memory = passed.station.memory
-    board.torn = {memory.flash.start, *range(memory.identity.start, memory.identity.start + BLOCK_SIZE, 8)}
+    board.torn = {memory.flash.start, *range(IDENTITY.start, IDENTITY.start + BLOCK_SIZE, 8)}
     run = new_run(fake_station(tmp_path, board), "run-2")
     with pytest.raises(ReadProtected) as error:
         _ = run.assignment

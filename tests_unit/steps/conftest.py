@@ -7,7 +7,8 @@ import pytest
 
 from lorafab.domain.identity import Eui64
 from lorafab.interfaces import ClaimRequest
-from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
+from lorafab.steps.identity import Assignment, Wanted, assign
+from lorafab.steps.identity_page import PageStore
 from lorafab.steps.shell import Shell
 from lorafab.stores.keyring import ensure_demo
 from lorafab.stores.tiny_ledger import TinyLedger
@@ -76,6 +77,6 @@ def give(
     """Read the board's page and assign what it gets, as a run does."""
 
     def do(request: ClaimRequest, *, permit: bool = False) -> Assignment:
-        return assign(read_identity(programmer, MEMORY), request, wanted, ledger, vault, permit=permit)
+        return assign(PageStore(programmer, MEMORY).look(), request, wanted, ledger, vault, permit=permit)
 
     return do

@@ -13,21 +13,22 @@ from lorafab.domain.memory_map import Segment
 from lorafab.domain.secret import Secret
 from lorafab.errors import BoundElsewhere, ForeignIdentity, ReadProtected, VaultError
 from lorafab.interfaces import ClaimRequest
-from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
+from lorafab.steps.identity import Assignment, Wanted, assign
+from lorafab.steps.identity_page import PageStore
 from lorafab.stores.keyring import demo_paths, ensure_demo, load_private, open_key
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
-from tests_unit.fakes import MEMORY, FakeBoard, FakeClock, FakeProgrammer
+from tests_unit.fakes import IDENTITY, MEMORY, FakeBoard, FakeClock, FakeProgrammer
 
 Ask = Callable[..., ClaimRequest]
 Give = Callable[..., Assignment]
-PAGE = MEMORY.identity.start
+PAGE = IDENTITY.start
 KEY = bytes(range(16))
 
 
 def put(board: FakeBoard, identity: Identity) -> None:
     """Write a block as an earlier run did."""
-    board.erase(MEMORY.identity)
+    board.erase(IDENTITY)
     board.program(Segment(PAGE, identity_block.encode(identity)))
 
 
@@ -49,18 +50,19 @@ def stranger(n: int = 77) -> Identity:
 
 def test_an_erased_page_is_blank(programmer: FakeProgrammer) -> None:
     """No block, and nothing damaged."""
-    found = read_identity(programmer, MEMORY)
-    assert (found.state, found.block) == (BlockState.BLANK, None)
+    found = PageStore(programmer, MEMORY).look()
+    assert (found.state, found.held) == (BlockState.BLANK, None)
 
 
 def test_a_whole_block_is_read(board: FakeBoard, programmer: FakeProgrammer) -> None:
     """As it was encoded."""
     put(board, stranger())
-    found = read_identity(programmer, MEMORY)
+    found = PageStore(programmer, MEMORY).look()
     assert found.state is BlockState.VALID
-    assert found.block is not None
-    assert (found.block.dev_eui, found.block.serial) == (stranger().dev_eui, "X77")
-    assert found.block.app_key.same_as(Secret(KEY))
+    assert found.held is not None
+    assert (found.held.dev_eui, found.held.serial) == (stranger().dev_eui, "X77")
+    assert found.held.kcv_app == Secret(KEY).kcv()
+    assert found.keys[0].same_as(Secret(KEY))
 
 
 @pytest.mark.parametrize("word", range(12))
@@ -68,8 +70,8 @@ def test_a_torn_word_damages_the_block_and_not_the_run(board: FakeBoard, program
     """A power cut inside the block is told as a damaged block, wherever it hit."""
     put(board, stranger())
     board.torn.add(PAGE + 8 * word)
-    found = read_identity(programmer, MEMORY)
-    assert (found.state, found.block) == (BlockState.DAMAGED, None)
+    found = PageStore(programmer, MEMORY).look()
+    assert (found.state, found.held) == (BlockState.DAMAGED, None)
 
 
 def test_a_hidden_flash_is_read_out_protection_and_no_foreign_identity(
@@ -78,13 +80,13 @@ def test_a_hidden_flash_is_read_out_protection_and_no_foreign_identity(
     """Every word of the block and the flash's first refuse: nobody is offered a permit to overwrite."""
     board.torn |= {PAGE + at for at in range(0, 96, 8)} | {MEMORY.flash.start}
     with pytest.raises(ReadProtected, match="read-out protection is on, wanted an open chip; set the board aside"):
-        read_identity(programmer, MEMORY)
+        PageStore(programmer, MEMORY).look()
 
 
 def test_a_page_whose_erase_was_cut_is_damaged(board: FakeBoard, programmer: FakeProgrammer) -> None:
     """Every word of the block refuses, the rest of the flash does not."""
     board.torn |= {PAGE + at for at in range(0, 96, 8)}
-    assert read_identity(programmer, MEMORY).state is BlockState.DAMAGED
+    assert PageStore(programmer, MEMORY).look().state is BlockState.DAMAGED
 
 
 # --- a new board ---
@@ -125,7 +127,7 @@ def test_the_identity_says_what_lot_and_label_say(give: Give, ask: Ask, wanted: 
 def give_1_1(programmer: FakeProgrammer, ledger: TinyLedger, vault: Vault, wanted: Wanted) -> Give:
     """A lot of LoRaWAN 1.1 boards."""
     both = replace(wanted, slots=("appkey", "nwkkey"))
-    return lambda request: assign(read_identity(programmer, MEMORY), request, both, ledger, vault, permit=False)
+    return lambda request: assign(PageStore(programmer, MEMORY).look(), request, both, ledger, vault, permit=False)
 
 
 def test_a_1_1_board_gets_two_keys_each_sealed_by_itself(
@@ -330,8 +332,8 @@ def test_a_vault_that_cannot_seal_stops_before_a_key_is_known(
     vault = Vault(ensure_demo(tmp_path), mirror)
     mirror.rmdir()
     with pytest.raises(VaultError, match="mirror"):
-        assign(read_identity(programmer, MEMORY), ask(), wanted, ledger, vault, permit=False)
+        assign(PageStore(programmer, MEMORY).look(), ask(), wanted, ledger, vault, permit=False)
     assert ledger.sealed_keys(ask().dev_eui) == ()
     mirror.mkdir()
-    given = assign(read_identity(programmer, MEMORY), ask(run="run-2"), wanted, ledger, vault, permit=False)
+    given = assign(PageStore(programmer, MEMORY).look(), ask(run="run-2"), wanted, ledger, vault, permit=False)
     assert given.generation == 1

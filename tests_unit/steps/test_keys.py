@@ -11,12 +11,13 @@ from lorafab.domain.memory_map import Segment
 from lorafab.domain.secret import Secret
 from lorafab.errors import ForeignIdentity, LinkSilent, ShellError
 from lorafab.interfaces import ClaimRequest
-from lorafab.steps.identity import Assignment, Wanted, assign, read_identity
-from lorafab.steps.keys import check_block, check_firmware
+from lorafab.steps.identity import Assignment, Wanted, assign
+from lorafab.steps.identity_page import PageStore
+from lorafab.steps.keys import check_firmware, check_store
 from lorafab.steps.shell import Shell
 from lorafab.stores.tiny_ledger import TinyLedger
 from lorafab.stores.vault import Vault
-from tests_unit.fakes import MEMORY, FakeBoard, FakeProgrammer
+from tests_unit.fakes import IDENTITY, MEMORY, FakeBoard, FakeProgrammer
 
 OTHER_KEY = Secret(bytes.fromhex("D1A7304E5B9C62F8037E41BDA6C9158F"))
 
@@ -26,13 +27,13 @@ def assignment(board: FakeBoard, give: Callable[..., Assignment], ask: Callable[
     """What the board was given, and holds."""
     given = give(ask())
     assert given.to_write is not None
-    board.program(Segment(MEMORY.identity.start, identity_block.encode(given.to_write)))
+    board.program(Segment(IDENTITY.start, identity_block.encode(given.to_write)))
     return given
 
 
 def test_the_block_on_the_board_is_compared(programmer: FakeProgrammer, assignment: Assignment) -> None:
     """What was read back is what was assigned."""
-    check_block(programmer, MEMORY, assignment)
+    check_store(PageStore(programmer, MEMORY), assignment)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +52,12 @@ def test_each_difference_in_the_block_is_named(
 ) -> None:
     """Found and wanted, the key by its check value only."""
     assert assignment.to_write is not None
-    board.erase(MEMORY.identity)
+    board.erase(IDENTITY)
     wrong = replace(assignment.to_write, **change)  # type: ignore[arg-type]
-    board.program(Segment(MEMORY.identity.start, identity_block.encode(wrong)))
+    board.program(Segment(IDENTITY.start, identity_block.encode(wrong)))
     with pytest.raises(ForeignIdentity) as caught:
-        check_block(programmer, MEMORY, assignment)
-    assert f"the identity block {sentence}" in str(caught.value)
+        check_store(PageStore(programmer, MEMORY), assignment)
+    assert f"the identity on the board {sentence}" in str(caught.value)
     for key in (OTHER_KEY, assignment.to_write.app_key):
         assert key.reveal().hex().upper() not in str(caught.value).upper()
 
@@ -68,9 +69,9 @@ def assignment_1_1(
 ) -> Assignment:  # fmt: skip
     """A LoRaWAN 1.1 board."""
     both = replace(wanted, slots=("appkey", "nwkkey"))
-    given = assign(read_identity(programmer, MEMORY), ask(), both, ledger, vault, permit=False)
+    given = assign(PageStore(programmer, MEMORY).look(), ask(), both, ledger, vault, permit=False)
     assert given.to_write is not None
-    board.program(Segment(MEMORY.identity.start, identity_block.encode(given.to_write)))
+    board.program(Segment(IDENTITY.start, identity_block.encode(given.to_write)))
     return given
 
 
@@ -78,16 +79,16 @@ def test_both_keys_of_a_1_1_board_are_compared(
     board: FakeBoard, programmer: FakeProgrammer, shell: Shell, assignment_1_1: Assignment
 ) -> None:
     """In the block and in what the firmware says; a difference is named by check values."""
-    check_block(programmer, MEMORY, assignment_1_1)
+    check_store(PageStore(programmer, MEMORY), assignment_1_1)
     assert check_firmware(shell, assignment_1_1) == assignment_1_1.kcv_app
     assert assignment_1_1.to_write is not None
     for nwk, said in ((OTHER_KEY, OTHER_KEY.kcv()), (None, "-")):
-        board.erase(MEMORY.identity)
+        board.erase(IDENTITY)
         block = identity_block.encode(replace(assignment_1_1.to_write, nwk_key=nwk))
-        board.program(Segment(MEMORY.identity.start, block))
+        board.program(Segment(IDENTITY.start, block))
         words = f"NwkKey check value '{said}', wanted '{assignment_1_1.kcv_nwk}'"
-        with pytest.raises(ForeignIdentity, match=f"the identity block says {words}"):
-            check_block(programmer, MEMORY, assignment_1_1)
+        with pytest.raises(ForeignIdentity, match=f"the identity on the board says {words}"):
+            check_store(PageStore(programmer, MEMORY), assignment_1_1)
         with pytest.raises(ForeignIdentity, match=f"the firmware says kcv_nwk '{said}'"):
             check_firmware(shell, assignment_1_1)
 
@@ -97,12 +98,10 @@ def test_a_nwk_key_on_a_1_0_board_is_refused(
 ) -> None:
     """A network of LoRaWAN 1.0.x would never hear of it."""
     assert assignment.to_write is not None
-    board.erase(MEMORY.identity)
-    board.program(
-        Segment(MEMORY.identity.start, identity_block.encode(replace(assignment.to_write, nwk_key=OTHER_KEY)))
-    )
+    board.erase(IDENTITY)
+    board.program(Segment(IDENTITY.start, identity_block.encode(replace(assignment.to_write, nwk_key=OTHER_KEY))))
     with pytest.raises(ForeignIdentity, match=f"says NwkKey check value '{OTHER_KEY.kcv()}', wanted '-'"):
-        check_block(programmer, MEMORY, assignment)
+        check_store(PageStore(programmer, MEMORY), assignment)
     with pytest.raises(ForeignIdentity, match=f"says kcv_nwk '{OTHER_KEY.kcv()}', wanted '-'"):
         check_firmware(shell, assignment)
 
@@ -111,12 +110,12 @@ def test_a_page_without_a_whole_block_is_refused(
     board: FakeBoard, programmer: FakeProgrammer, assignment: Assignment
 ) -> None:
     """Torn or erased, the sentence says which."""
-    board.torn.add(MEMORY.identity.start + 24)
-    with pytest.raises(ForeignIdentity, match="reads damaged, wanted a whole block for DevEUI 024C464200000001"):
-        check_block(programmer, MEMORY, assignment)
-    board.erase(MEMORY.identity)
+    board.torn.add(IDENTITY.start + 24)
+    with pytest.raises(ForeignIdentity, match="reads damaged, wanted a whole block"):
+        check_store(PageStore(programmer, MEMORY), assignment)
+    board.erase(IDENTITY)
     with pytest.raises(ForeignIdentity, match="reads blank"):
-        check_block(programmer, MEMORY, assignment)
+        check_store(PageStore(programmer, MEMORY), assignment)
 
 
 def test_the_firmware_answers_with_the_check_value_that_it_computed(shell: Shell, assignment: Assignment) -> None:
@@ -151,7 +150,7 @@ def test_firmware_without_an_identity_is_the_boards_fault(
     board: FakeBoard, shell: Shell, assignment: Assignment
 ) -> None:
     """It answers ERR, and its sentence is shown."""
-    board.erase(MEMORY.identity)
+    board.erase(IDENTITY)
     with pytest.raises(ShellError, match="ERR no identity: blank"):
         check_firmware(shell, assignment)
 
