@@ -65,6 +65,33 @@ class Target:
         return str(Path(self.elf).parent / self.manifest_name)
 
 
+def _spi_memory(mcu: str) -> Target:
+    """The RAM program that drives SPI memories behind the pins of a microcontroller."""
+    return Target(
+        name=f"spi-memory/{mcu}",
+        sources=("spi-memory/memory.c", f"spi-memory/spi_{mcu}.c"),
+        headers=("spi-memory/*.h",),
+        linker_script="spi-memory/memory.ld",
+        elf=f"lorafab/targets/spi-memory-{mcu}.elf",
+        manifest_name=f"MANIFEST.spi-memory-{mcu}",
+    )
+
+
+def _endnode_wle5_spi(part: str) -> Target:
+    """The reference firmware, reading its identity from an SPI memory."""
+    name = f"endnode-wle5-{part}"
+    return Target(
+        name=name,
+        sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/*.c", "endnode-wle5-nor/src/spi_memory.c"),
+        headers=("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "endnode-wle5-nor/src/*.h", f"{name}/product.h",
+                 "include/*.h"),
+        linker_script="endnode-wle5/endnode.ld",
+        elf=f"firmware/{name}/{name}.elf",
+        hex=f"firmware/{name}/{name}.hex",
+        flags=("-include", f"{name}/product.h", "-I", "include", "-I", "endnode-wle5/hal", "-I", "endnode-wle5-nor/src"),
+    )  # fmt: skip
+
+
 def _exerciser(mcu: str, cpu: str = "cortex_m4") -> Target:
     """The program that tests of the virtual silicon run."""
     shared = ("exerciser/exerciser.c", f"exerciser/chip_{mcu}.c")
@@ -116,6 +143,31 @@ TARGETS = (
         hex="firmware/endnode-wle5/endnode-wle5.hex",
         flags=("-I", "include", "-I", "endnode-wle5/hal"),
     ),
+    Target(
+        # With the example's identity: every board's own is compiled by the line (identity store `build`).
+        name="endnode-wle5-build",
+        sources=(
+            *(f"endnode-wle5/src/{name}.c" for name in ("aes128", "main", "nvm", "reply", "selftest", "shell")),
+            *(f"endnode-wle5/hal/{name}.c" for name in ("hal_stm32wle5", "runtime_arm", "startup_stm32wle5")),
+            "endnode-wle5-build/src/*.c",
+        ),
+        headers=(
+            "endnode-wle5/src/*.h",
+            "endnode-wle5/hal/*.h",
+            "endnode-wle5-build/example/*.h",
+            "include/*.h",
+        ),
+        linker_script="endnode-wle5/endnode.ld",
+        elf="firmware/endnode-wle5-build/endnode-wle5-build.elf",
+        hex="firmware/endnode-wle5-build/endnode-wle5-build.hex",
+        flags=(
+            *("-I", "include", "-I", "endnode-wle5/hal", "-I", "endnode-wle5/src"),
+            *("-I", "endnode-wle5-build/example"),
+        ),
+    ),
+    _endnode_wle5_spi("nor"),
+    _endnode_wle5_spi("25aa"),
+    _spi_memory("stm32wle5"),
     _exerciser("stm32wle5"),
     _exerciser("stm32l072", cpu="cortex_m0plus"),
     _exerciser("stm32l476"),

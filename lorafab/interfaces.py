@@ -186,6 +186,14 @@ class SealedKey:
     """The back office's first, then the escrow's where there is one."""
 
 
+class ImageBuilder(Protocol):
+    """Builds one board's image, with its identity compiled in."""
+
+    def build(self, identity: Identity) -> Image:
+        """Build it, leaving nothing of the key behind. Raises BuildError."""
+        ...
+
+
 class IdentityStore(Protocol):
     """Where the boards of a product keep their identity: one of the six that ``identity.store`` names."""
 
@@ -266,6 +274,8 @@ class Claim:
     """Highest DevNonce that a run has seen on this board; None before the first."""
     exported: int | None
     """Key generation that was last handed to the customer; another than ``proven`` means that re-export is due."""
+    counters_erased: bool = False
+    """The board's counters were erased when it was unlocked, and it has not passed since: they go on after a gap."""
 
 
 class Ledger(Protocol):
@@ -293,6 +303,10 @@ class Ledger(Protocol):
 
     def note_nonce(self, dev_eui: Eui64, dev_nonce: int, run: str) -> Claim:
         """Remember a DevNonce seen on the board; it never goes back. Raises LedgerError."""
+        ...
+
+    def note_erased(self, dev_eui: Eui64, run: str) -> Claim:
+        """The board is about to be erased with its counters: *reserved*, and ``counters_erased`` until it passes."""
         ...
 
     def mark_passed(self, dev_eui: Eui64, generation: int, run: str, evidence: Evidence = "read back") -> Claim:

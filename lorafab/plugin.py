@@ -19,7 +19,14 @@ from lorafab.domain.memory_map import MemoryMap
 from lorafab.domain.verdict import Verdict
 from lorafab.errors import UsageError
 from lorafab.interfaces import ChipInfo, Ledger, Programmer
-from lorafab.production import PRODUCTION, Production, is_production_item, shut_what_could_print_a_key, step_of
+from lorafab.production import (
+    OPTIONAL,
+    PRODUCTION,
+    Production,
+    is_production_item,
+    shut_what_could_print_a_key,
+    step_of,
+)
 from lorafab.run.outcome import Cause
 from lorafab.run.run import Run
 from lorafab.run.session import Session
@@ -49,6 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help=f"allow one dangerous act, with a reason that is kept in the record ({', '.join(PERMITS)})",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known that production tests use."""
+    config.addinivalue_line("markers", f"{OPTIONAL}: a step of the production line that a product's plan may leave out")
 
 
 def _is_run(config: pytest.Config) -> bool:

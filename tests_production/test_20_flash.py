@@ -4,8 +4,9 @@ import pytest
 
 from lorafab.steps.flash import write_board
 
+pytestmark = pytest.mark.optional_step
 
-@pytest.mark.optional_step
+
 def test_image_and_identity_are_written(run, programmer, memory, identity, measure):
     """Every byte reads back as it was sent; the identity is written with the image."""
     written = write_board(programmer, memory, run.contents, run.about_to_write)
@@ -13,7 +14,6 @@ def test_image_and_identity_are_written(run, programmer, memory, identity, measu
     measure("bytes_verified", written.bytes_verified)
 
 
-@pytest.mark.optional_step
 def test_the_image_is_written(run, programmer, memory, chip, measure):
     """Every byte reads back as it was sent; the identity is written later."""
     written = write_board(programmer, memory, run.contents, run.about_to_write)

@@ -1,6 +1,10 @@
 """DevNonce and frame counters survived, and the board can still store them."""
 
+import pytest
+
 from lorafab.steps.counters import check_counters
+
+pytestmark = pytest.mark.optional_step
 
 
 def test_counters_are_kept(run, programmer, shell, memory, ledger, identity, measure):

@@ -1,7 +1,11 @@
 """The firmware works, and the board in the jig is still the one that was claimed."""
 
+import pytest
+
 from lorafab.steps.chip import check_same_chip
 from lorafab.steps.functional import check_code, check_version, self_test
+
+pytestmark = pytest.mark.optional_step
 
 
 def test_the_firmware_works(station, programmer, chip, image, shell, measure):

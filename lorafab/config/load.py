@@ -51,6 +51,8 @@ class LineConfig:
     """``file:line:column: key`` that names the microcontroller."""
     source_named_by: str
     """``file:line:column: key`` that says where the lot's DevEUIs come from."""
+    identity_named_by: str
+    """``file:line:column: key`` that says where the identity is kept."""
     memory_named_by: str
     """``file:line:column: key`` that begins the product's memory map."""
 
@@ -148,6 +150,7 @@ def load_station(root: Path, name: str, lot: str | None = None) -> LineConfig:
         image_named_by=f"{product_source.at(('image', 'file'))}: image.file",
         mcu_named_by=f"{product_source.at(('mcu',))}: mcu",
         source_named_by=f"{lot_source.at(('dev_eui', 'source'))}: dev_eui.source",
+        identity_named_by=f"{product_source.at(('identity',))}: identity",
         memory_named_by=f"{product_source.at(('memory',))}: memory",
     )
 

@@ -529,11 +529,12 @@ class BuildStore(_Model):
 
     store: Literal["build"]
     template: str = Field(pattern=FILE_PATTERN)
-    """Header in the product's folder with placeholders such as ``{app_key_c}``."""
+    """Header in the product's folder with placeholders such as ``${app_key_c}``, see domain/identity_header.py."""
     header: str = Field(pattern=FILE_PATTERN)
     """Name under which the build finds the header, in the folder ``{private}``."""
     command: tuple[Text, ...] = Field(min_length=1)
-    """Program and arguments, run in the project's root; ``{private}`` is the board's private folder."""
+    """Program and arguments, run in ``firmware/`` without a shell; ``{private}`` is the board's private folder,
+    ``{python}`` the interpreter that runs lorafab."""
     output: str = Field(pattern=FILE_PATTERN)
     """Image that the build leaves in ``{private}``."""
     timeout_s: Timeout = 120.0
@@ -607,6 +608,10 @@ class ProductConfig(_Model):
     identity: IdentityConfig
     lock: LockConfig | None = None
     """None: the board stays open."""
+    opens_new_chips: bool = False
+    """The chips come locked from their maker (nRF52840 from build code F0 on): one that has nothing to lose is erased
+    and opened without a permit.
+    """
     plan: tuple[StepConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -615,7 +620,7 @@ class ProductConfig(_Model):
         store, place = self.identity.store, self.memory.identity
         eeprom = self.memory.eeprom
         in_eeprom = place is not None and eeprom is not None and eeprom.span.contains(place.span)
-        if store in ("flash", "eeprom", "build") and (place is None or in_eeprom != (store == "eeprom")):
+        if store in ("flash", "eeprom") and (place is None or in_eeprom != (store == "eeprom")):
             where = "the data EEPROM (memory.eeprom)" if store == "eeprom" else "the flash"
             raise ValueError(f"identity.store is {store}: memory.identity must name its place in {where}")
         tests = [step.test for step in self.plan]

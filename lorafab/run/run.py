@@ -6,7 +6,7 @@ programmer; every turn is in the journal before it is taken; a PASS is a record 
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 
@@ -19,6 +19,7 @@ from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.provisioning import Evidence, Found
 from lorafab.domain.record import RunRecord
 from lorafab.domain.verdict import Verdict
+from lorafab.drivers.image_build import remove_leftovers
 from lorafab.drivers.image_file import load_image
 from lorafab.errors import DutError, ForeignIdentity, JigError, LorafabError, PlanError, RecordError
 from lorafab.interfaces import ChipInfo, ClaimRequest, IdentityStore, Link, Programmer, Scan
@@ -98,6 +99,7 @@ class Run:
         """
         name = self.station.config.station.station
         recovered = recording.recover(self.station, self.records)
+        remove_leftovers()
         self._journal = RunJournal.start(self.station.data, name, self.id, self._first_facts(), self.station.clock)
         self.facts.image = self._load_image()
         return recovered
@@ -124,6 +126,12 @@ class Run:
             base=product.image.base,
             manifest=config.manifest_path,
         )
+        self.check_image(image)
+        return image
+
+    def check_image(self, image: Image) -> None:
+        """Hold an image against the product. Raises ImageError."""
+        product = self.station.config.product
         check_image(
             image,
             flash=product.memory.flash.span,
@@ -134,7 +142,6 @@ class Run:
             product=product.image.product or product.product,
             version=product.image.version,
         )
-        return image
 
     # -- what the steps work with, each made once, in this order ---------------------------------------------------
 
@@ -256,7 +263,10 @@ class Run:
     def contents(self) -> Sequence[Segment]:
         """What the flash session programs: the image, and the identity where it goes down together with it."""
         identity = self.assignment.to_write if self.store.stage == "image" else None
-        return self.store.in_image(self.image, identity)
+        contents = self.store.in_image(self.image, identity)
+        if self.station.config.product.identity.store == "build":
+            self.facts.image = replace(self.image, segments=tuple(contents))  # this board's own, with its identity
+        return contents
 
     def _claimed(self) -> tuple[Eui64, str, str]:
         """DevEUI, label and serial to claim; the chip was read."""
