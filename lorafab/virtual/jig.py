@@ -17,6 +17,7 @@ class VirtualJig:
         """Put a board into the nest.
 
         ``chip``: what a new one is made as (None: the default), unless the environment says.
+        A new board with a secure element comes with its maker's manifest, ``elements.json`` beside ``boards``.
         ``site`` is the id of its probe, ``boards`` the folder for boards that nobody named, ``uart_link`` the name
         of its serial port, and ``next_label`` gives the text of the sticker that a board without one receives when
         the camera first looks. Raises as ``registry.open_file``.
@@ -24,8 +25,14 @@ class VirtualJig:
         # A board that nobody named is a new one for each run, like the next one from the tray.
         path = registry.board_file() or boards / f"{secrets.token_hex(8)}.board"
         self._site, self._next_label = site, next_label
+        made = not path.exists()
         self._board = registry.open_file(path, uart_link, chip)
         registry.attach(site, self._board)
+        element, manifest = self._board.silicon.parts.get("element"), boards.parent / "elements.json"
+        if element is not None and (made or not manifest.exists()):
+            from lorafab.virtual.element_maker import deliver
+
+            deliver(manifest, element)
 
     def present(self) -> bool:
         """A virtual nest is empty only by the fault plan."""
