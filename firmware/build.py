@@ -65,6 +65,9 @@ class Target:
         return str(Path(self.elf).parent / self.manifest_name)
 
 
+WLE5_HAL = tuple(f"endnode-wle5/hal/{name}.c" for name in ("hal_stm32wle5", "runtime_arm", "startup_stm32wle5"))
+
+
 def _spi_memory(mcu: str) -> Target:
     """The RAM program that drives SPI memories behind the pins of a microcontroller."""
     return Target(
@@ -77,19 +80,82 @@ def _spi_memory(mcu: str) -> Target:
     )
 
 
-def _endnode_wle5_spi(part: str) -> Target:
-    """The reference firmware, reading its identity from an SPI memory."""
-    name = f"endnode-wle5-{part}"
+def _endnode_spi(board: str, part: str) -> Target:
+    """The reference firmware of a board, reading its identity from an SPI memory."""
+    name = f"endnode-{board}-{part}"
+    hal = {"wle5": WLE5_HAL, "nrf52": ("endnode-wle5/hal/runtime_arm.c", "endnode-nrf52/hal/*.c")}[board]
     return Target(
         name=name,
-        sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/*.c", "endnode-wle5-nor/src/spi_memory.c"),
-        headers=("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "endnode-wle5-nor/src/*.h", f"{name}/product.h",
-                 "include/*.h"),
+        sources=("endnode-wle5/src/*.c", *hal, f"endnode-{board}-nor/src/spi_memory.c"),
+        headers=(
+            *("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h", "endnode-wle5/sections.ld"),
+            *("endnode-wle5-nor/src/*.h", f"endnode-{board}/product.h", f"{name}/product.h"),
+        ),
+        linker_script=f"endnode-{board}/endnode{'' if board == 'wle5' else '-' + board}.ld",
+        elf=f"firmware/{name}/{name}.elf",
+        hex=f"firmware/{name}/{name}.hex",
+        flags=(
+            *("-include", f"{name}/product.h", "-I", ".", "-I", "include"),
+            *("-I", "endnode-wle5/hal", "-I", "endnode-wle5-nor/src"),
+        ),
+    )
+
+
+def _modem(dialect: str) -> Target:
+    """A modem on the STM32WLE5 that takes its identity by commands of this dialect."""
+    name = f"modem-{dialect}"
+    shared = ("main", "settings", "text", "join", f"dialect_{dialect}")
+    return Target(
+        name=name,
+        sources=(
+            *(f"modem/src/{source}.c" for source in shared),
+            *("modem/port/*.c", "endnode-wle5/src/nvm.c", "endnode-wle5/src/reply.c"),
+            *(source for source in WLE5_HAL if "startup" not in source),
+        ),
+        headers=(
+            *("modem/src/*.h", "modem/port/*.h", f"{name}/product.h", "endnode-wle5/src/*.h", "endnode-wle5/hal/*.h"),
+            *("include/*.h", "endnode-wle5/sections.ld"),
+        ),
         linker_script="endnode-wle5/endnode.ld",
         elf=f"firmware/{name}/{name}.elf",
         hex=f"firmware/{name}/{name}.hex",
-        flags=("-include", f"{name}/product.h", "-I", "include", "-I", "endnode-wle5/hal", "-I", "endnode-wle5-nor/src"),
-    )  # fmt: skip
+        flags=(
+            *("-include", f"{name}/product.h", "-I", "include", "-I", "endnode-wle5/hal"),
+            *("-I", "endnode-wle5/src", "-I", "modem/src", "-I", "modem/port"),
+        ),
+    )
+
+
+def _endnode(name: str, hal: str, cpu: str = "cortex_m4") -> Target:
+    """The reference end node of endnode-wle5 on another MCU; ``hal`` is the product whose folder has that MCU's HAL."""
+    return Target(
+        name=name,
+        sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/runtime_arm.c", f"{hal}/hal/*.c"),
+        headers=(
+            *("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h", "endnode-wle5/sections.ld"),
+            f"{name}/product.h",
+        ),
+        linker_script=f"{hal}/{hal}.ld",
+        elf=f"firmware/{name}/{name}.elf",
+        hex=f"firmware/{name}/{name}.hex",
+        flags=("-include", f"{name}/product.h", "-I", "include", "-I", "endnode-wle5/hal"),
+        cpu=cpu,
+    )
+
+
+def _worker(mcu: str, sources: str, checksum: str, layout: str, cpu: str = "cortex_m4") -> Target:
+    """A flash algorithm that computes checksums, too, for pyOCD and for the programmer's own sessions."""
+    folder = "flash-algorithms"
+    return Target(
+        name=f"{folder}/{mcu}",
+        sources=(f"{folder}/{sources}", f"{folder}/worker/worker.c", f"{folder}/worker/{checksum}.c"),
+        headers=(f"{folder}/{mcu}/*.h", f"{folder}/worker/*.h"),
+        linker_script=f"{folder}/{layout}/algorithm.ld",
+        elf=f"lorafab/targets/{mcu}.elf",
+        flags=("-I", f"{folder}/{mcu}", "-I", f"{folder}/worker"),
+        cpu=cpu,
+        manifest_name=f"MANIFEST.{mcu}",
+    )
 
 
 def _exerciser(mcu: str, cpu: str = "cortex_m4") -> Target:
@@ -108,47 +174,44 @@ def _exerciser(mcu: str, cpu: str = "cortex_m4") -> Target:
 
 
 TARGETS = (
-    Target(
-        name="flash-algorithms/stm32wle5",
-        sources=("flash-algorithms/stm32wle5/*.c",),
-        headers=(),
-        linker_script="flash-algorithms/stm32wle5/algorithm.ld",
-        elf="lorafab/targets/stm32wle5.elf",
-    ),
-    Target(
-        name="flash-algorithms/stm32l072",
-        sources=("flash-algorithms/stm32l072/*.c",),
-        headers=("flash-algorithms/stm32l072/*.h",),
-        linker_script="flash-algorithms/stm32l072/algorithm.ld",
-        elf="lorafab/targets/stm32l072.elf",
-        cpu="cortex_m0plus",
-        manifest_name="MANIFEST.stm32l072",
-    ),
-    Target(
-        name="flash-algorithms/stm32l072-eeprom",
-        sources=("flash-algorithms/stm32l072-eeprom/*.c", "flash-algorithms/stm32l072/session.c"),
-        headers=("flash-algorithms/stm32l072/*.h",),
-        linker_script="flash-algorithms/stm32l072-eeprom/algorithm.ld",
-        elf="lorafab/targets/stm32l072-eeprom.elf",
-        flags=("-I", "flash-algorithms/stm32l072"),
-        cpu="cortex_m0plus",
-        manifest_name="MANIFEST.stm32l072-eeprom",
-    ),
+    _worker("stm32wle5", "stm32wle5/algorithm.c", "crc_unit", "stm32wle5"),
+    _worker("stm32l476", "stm32wle5/algorithm.c", "crc_unit", "stm32wle5"),
+    _worker("stm32l072", "stm32l072/*.c", "crc_unit", "stm32l072", cpu="cortex_m0plus"),
+    _worker("nrf52840", "nrf52840/*.c", "crc_table", "nrf52840"),
     Target(
         name="endnode-wle5",
         sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/*.c"),
-        headers=("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h"),
+        headers=("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h", "endnode-wle5/sections.ld"),
         linker_script="endnode-wle5/endnode.ld",
         elf="firmware/endnode-wle5/endnode-wle5.elf",
         hex="firmware/endnode-wle5/endnode-wle5.hex",
         flags=("-I", "include", "-I", "endnode-wle5/hal"),
     ),
     Target(
+        name="endnode-wle5-element",
+        sources=(
+            *(f"endnode-wle5/src/{name}.c" for name in ("aes128", "main", "nvm", "reply", "selftest", "shell")),
+            *WLE5_HAL,
+            "endnode-wle5-element/src/*.c",
+        ),
+        headers=(
+            *("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h"),
+            *("endnode-wle5-element/src/*.h", "endnode-wle5-element/product.h"),
+        ),
+        linker_script="endnode-wle5/endnode.ld",
+        elf="firmware/endnode-wle5-element/endnode-wle5-element.elf",
+        hex="firmware/endnode-wle5-element/endnode-wle5-element.hex",
+        flags=(
+            *("-include", "endnode-wle5-element/product.h", "-I", "include", "-I", "endnode-wle5/hal"),
+            *("-I", "endnode-wle5/src", "-I", "endnode-wle5-element/src"),
+        ),
+    ),
+    Target(
         # With the example's identity: every board's own is compiled by the line (identity store `build`).
         name="endnode-wle5-build",
         sources=(
             *(f"endnode-wle5/src/{name}.c" for name in ("aes128", "main", "nvm", "reply", "selftest", "shell")),
-            *(f"endnode-wle5/hal/{name}.c" for name in ("hal_stm32wle5", "runtime_arm", "startup_stm32wle5")),
+            *WLE5_HAL,
             "endnode-wle5-build/src/*.c",
         ),
         headers=(
@@ -165,9 +228,30 @@ TARGETS = (
             *("-I", "endnode-wle5-build/example"),
         ),
     ),
-    _endnode_wle5_spi("nor"),
-    _endnode_wle5_spi("25aa"),
+    _endnode_spi("wle5", "nor"),
+    _endnode_spi("wle5", "25aa"),
+    _endnode_spi("nrf52", "nor"),
+    Target(
+        name="endnode-wle5-serial",
+        sources=("endnode-wle5/src/*.c", *WLE5_HAL, "endnode-wle5-serial/src/*.c"),
+        headers=(
+            *("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h", "endnode-wle5/sections.ld"),
+            *("endnode-wle5-serial/src/*.h", "endnode-wle5-serial/product.h"),
+        ),
+        linker_script="endnode-wle5/endnode.ld",
+        elf="firmware/endnode-wle5-serial/endnode-wle5-serial.elf",
+        hex="firmware/endnode-wle5-serial/endnode-wle5-serial.hex",
+        flags=(
+            *("-include", "endnode-wle5-serial/product.h", "-I", "include", "-I", "endnode-wle5/hal"),
+            *("-I", "endnode-wle5/src", "-I", "endnode-wle5-serial/src"),
+        ),
+    ),
+    *(_modem(dialect) for dialect in ("st", "rui3", "e5", "rn2483", "abz")),
     _spi_memory("stm32wle5"),
+    _spi_memory("nrf52840"),
+    _endnode("endnode-l072", hal="endnode-l072", cpu="cortex_m0plus"),
+    _endnode("endnode-l072-eeprom", hal="endnode-l072", cpu="cortex_m0plus"),
+    _endnode("endnode-nrf52", hal="endnode-nrf52"),
     _exerciser("stm32wle5"),
     _exerciser("stm32l072", cpu="cortex_m0plus"),
     _exerciser("stm32l476"),

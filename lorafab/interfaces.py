@@ -31,6 +31,21 @@ class ChipInfo:
     """Factory unique id in memory order, upper-case hex."""
 
 
+@dataclass(frozen=True)
+class Visible:
+    """A piece of what a probe can read of a chip."""
+
+    place: str
+    address: int | None
+    """None for what has no address, such as the core's registers."""
+    data: bytes
+
+    def __repr__(self) -> str:
+        # The data may be a key: say where and how much, never what.
+        where = "" if self.address is None else f" at {self.address:#010x}"
+        return f"Visible({self.place}{where}, {len(self.data)} bytes)"
+
+
 class Programmer(Protocol):
     """Reads and writes the DUT's memory through its debug port."""
 
@@ -68,15 +83,29 @@ class Programmer(Protocol):
         ...
 
     def is_locked(self) -> bool:
-        """Whether read-out protection hides the chip's flash from the probe. Raises ProbeError."""
+        """Whether read-out protection is in force and hides the chip's flash from the probe. Raises ProbeError.
+
+        Where it hides so much that ``connect`` fails, this may be asked without.
+        """
+        ...
+
+    def survey(self) -> Sequence[Visible]:
+        """All that a probe can read of the chip now: memories, aliases, option and factory bytes, core registers.
+
+        What refuses is left out. As ``is_locked``, it may be asked where ``connect`` fails. Raises ProbeError.
+        """
         ...
 
     def lock(self) -> None:
         """Set read-out protection, so that it holds from the next power-on. Raises FlashRefused, ProbeError."""
         ...
 
-    def unlock(self) -> None:
-        """Take read-out protection off, which **erases all that is on the chip**. Raises FlashRefused, ProbeError."""
+    def unlock(self) -> bool:
+        """Take read-out protection off, which **erases all that is on the chip**. Raises FlashRefused, ProbeError.
+
+        Whether the chip is open only after the next power-on. Otherwise it is connected now, and must be programmed
+        before the power goes, or it may be locked again.
+        """
         ...
 
     def run(self) -> None:
@@ -95,8 +124,12 @@ class Link(Protocol):
         """Open the port and drop what was waiting. Raises PortError."""
         ...
 
-    def write(self, data: bytes) -> None:
-        """Send bytes. Raises PortError."""
+    def write(self, data: bytes, *, secret: bool = False) -> None:
+        """Send bytes. Raises PortError.
+
+        ``secret``: a key is in them or is asked for. They, and all that comes in until the next write, stand in the
+        transcript without hex digits.
+        """
         ...
 
     def read_line(self, timeout_s: float) -> bytes | None:
@@ -273,7 +306,10 @@ class Claim:
     dev_nonce: int | None
     """Highest DevNonce that a run has seen on this board; None before the first."""
     exported: int | None
-    """Key generation that was last handed to the customer; another than ``proven`` means that re-export is due."""
+    """Key generation that was last handed to the customer; another than ``proven`` means that re-export is due.
+
+    0: the identity without a key, which is in a secure element.
+    """
     counters_erased: bool = False
     """The board's counters were erased when it was unlocked, and it has not passed since: they go on after a gap."""
 
@@ -294,7 +330,7 @@ class Ledger(Protocol):
         ...
 
     def mark_written(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The board has been read back with this generation's keys."""
+        """The board has been read back with this generation's keys; 0: its secure element has one of its own."""
         ...
 
     def mark_failed(self, dev_eui: Eui64, run: str) -> Claim:

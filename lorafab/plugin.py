@@ -28,15 +28,18 @@ from lorafab.production import (
     step_of,
 )
 from lorafab.run.outcome import Cause
+from lorafab.run.rehearsal import SAID, rehearse
 from lorafab.run.run import Run
 from lorafab.run.session import Session
 from lorafab.run.signals import Signals
 from lorafab.run.station import Options, Station
 from lorafab.screen import LastingOutput, show_verdict
+from lorafab.steps.flash import PERMIT_MASS_ERASE
 from lorafab.steps.identity import PERMIT_OVERWRITE, Assignment
+from lorafab.steps.lock import PERMIT_UNLOCK
 from lorafab.steps.shell import Shell
 
-PERMITS = (PERMIT_OVERWRITE,)
+PERMITS = (PERMIT_OVERWRITE, PERMIT_MASS_ERASE, PERMIT_UNLOCK)
 _SESSION = pytest.StashKey[Session]()
 
 
@@ -55,6 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help=f"allow one dangerous act, with a reason that is kept in the record ({', '.join(PERMITS)})",
+    )
+    group.addoption(
+        "--plan-only", action="store_true", help="show what the flash session would do with this board; write nothing"
     )
 
 
@@ -94,6 +100,7 @@ def _options(config: pytest.Config) -> Options:
         label_image=None if image is None else config.invocation_params.dir / image,
         operator=option.operator,
         permits=tuple(permits),
+        plan_only=option.plan_only,
     )
 
 
@@ -137,6 +144,9 @@ def pytest_begin_run(config: pytest.Config) -> int | None:
         option = config.option
         shut_what_could_print_a_key(config)
         session.begin(config.rootpath, option.station, option.lot, Path(option.data), _options(config))
+        if option.plan_only and session.run is not None and session.may_start:
+            print(rehearse(session.run).text())
+            session.blame(Cause(Verdict.INCOMPLETE, "PLAN", SAID))
     except BaseException as error:
         session.blame_error(error)
     return None if session.may_start else session.verdict.status

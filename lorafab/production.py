@@ -121,6 +121,9 @@ class Production:
             if state.outcome != "pass":
                 pytest.skip(f"not run: the plan wants {state.step.test} before it, and that was not selected")
         item.stash[_GATED] = False
+        if self._run.carry(self._state(item)):
+            item.stash[_GATED] = True
+            pytest.skip("done by the run that this one goes on with")
         self._running = self._state(item)
         self._run.start_step(step_of(item))
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-from lorafab.steps.functional import start_firmware
-
 pytestmark = pytest.mark.optional_step
 
 
@@ -12,7 +10,6 @@ def test_the_probe_writes_the_identity(run, identity):
     run.provision()
 
 
-def test_the_firmware_takes_the_identity(run, programmer, image, shell):
-    """By commands on the serial line."""
-    start_firmware(programmer, shell, image.note.product)
+def test_the_firmware_takes_the_identity(run):
+    """By commands on the serial line, in the dialect that the product names."""
     run.provision()

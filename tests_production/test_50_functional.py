@@ -15,3 +15,8 @@ def test_the_firmware_works(station, programmer, chip, image, shell, measure):
     measure("selftest_flash", check_code(shell, image))
     measure("selftest_aes", self_test(shell, "aes"))
     check_same_chip(programmer, chip, station.mcu)
+
+
+def test_the_board_is_the_same(station, programmer, chip):
+    """The firmware has no self-tests to run; the unique id is that of the beginning."""
+    check_same_chip(programmer, chip, station.mcu)

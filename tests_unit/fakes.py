@@ -12,7 +12,7 @@ from lorafab.domain.nvm import endnode
 from lorafab.domain.ram_program import RamProgram
 from lorafab.drivers.image_file import load_image
 from lorafab.errors import FlashRefused, JigError, MemoryFault, ProbeError, StoreRefused
-from lorafab.interfaces import ChipInfo, Scan
+from lorafab.interfaces import ChipInfo, Scan, Visible
 from lorafab.targets import MCUS
 
 MCU = MCUS["stm32wle5jc"]
@@ -215,12 +215,19 @@ class FakeProgrammer:
         self._call()
         self.board.locked = True
 
-    def unlock(self) -> None:
+    def survey(self) -> list[Visible]:
+        """What a probe sees."""
+        self._call()
+        flash = [] if self.board.locked else [Visible("flash", MCU.flash.start, bytes(self.board.flash))]
+        return [*flash, Visible("sram1", 0x20000000, bytes(64))]
+
+    def unlock(self) -> bool:
         """Open and erase it."""
         self._call()
         self.board.locked = False
         for page in MCU.flash.span.pages(MCU.flash.page_size):
             self.board.erase(page)
+        return True
 
     def run(self) -> None:
         """Let the firmware start."""
@@ -242,7 +249,7 @@ class FakeLink:
         """Open."""
         self.opened = True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, secret: bool = False) -> None:
         """Ask the firmware."""
         self.log.append(f"> {data.decode().strip()}")
         if self.board.running and not self.board.silent:

@@ -30,12 +30,23 @@ ALLOWED = {
 
 # Library -> modules that may import it (a room, or one module of it).
 DOORS: dict[str, frozenset[str]] = {
-    "pyocd": frozenset({"drivers.pyocd_programmer", "targets", "virtual.probe", "virtual.bench", "pyocd_entry"}),
+    "pyocd": frozenset(
+        {
+            "drivers.pyocd_programmer",
+            "drivers.pyocd_protection",
+            "drivers.pyocd_worker",
+            "targets",
+            "virtual.probe",
+            "virtual.bench",
+            "pyocd_entry",
+        }
+    ),
     "unicorn": frozenset({"virtual"}),
     "serial": frozenset({"drivers.serial_port"}),
     "tinydb": frozenset({"stores"}),
     "orjson": frozenset({"stores", "report"}),
-    "cryptography": frozenset({"domain.secret", "stores.vault", "stores.keyring"}),
+    "cryptography": frozenset({"domain.secret", "stores.vault", "stores.keyring", "virtual.element_maker", "drivers.element_manifest"}),
+    "asn1crypto": frozenset({"drivers.element_manifest"}),
     "yaml": frozenset({"config"}),
     "pydantic": frozenset({"config", "domain.record", "stores"}),
     "pyzbar": frozenset({"drivers.label_reader"}),

@@ -1,9 +1,11 @@
-/* The firmware's HAL on a computer: flash with the rules of the STM32WL, and a hand on the power switch.
+/* The firmware's HAL on a computer: flash with the rules of the product's MCU, and a hand on the power switch.
  *
- * Flash covers the identity page and the NVM region (0x0803E800..0x0803FFFF). A double word is programmed once
- * after an erase; what is not erased refuses; a power cut during an operation leaves it not begun, torn (ECC
- * error on read), complete, or looking erased without being it. After a cut nothing changes any more until
- * host_power_on(): what the code still does in that call is the ghost of a dead chip.
+ * Flash covers the identity page and the NVM region, and what lies between them. A word is programmed once after an
+ * erase; what is not erased refuses; a power cut during an operation leaves it not begun, torn, complete, or looking
+ * erased without being it. Words are double words with an ECC that tells of torn ones (STM32WL), or words of 4 bytes
+ * of which a torn one reads with half of its changing bits changed; then words that stay as erased are left alone.
+ * After a cut nothing changes any more until host_power_on(): what the code still does in that call is the ghost of a
+ * dead chip.
  */
 #include "hal.h"
 #include "identity.h"
@@ -12,7 +14,9 @@
 #include "shell.h"
 
 #define FLASH_START HAL_IDENTITY_ADDRESS
-#define WORDS (3u * HAL_PAGE_SIZE / 8u)
+#define WORD (HAL_DETECTS_TORN_WORDS ? 8u : 4u)
+#define WORDS ((HAL_NVM_ADDRESS + HAL_NVM_PAGES * HAL_PAGE_SIZE - FLASH_START) / 4u) /* at least */
+#define HALF_THE_BITS 0x55u
 #define IMAGE_SIZE 64u
 #define OUTPUT_MAX 4096u
 #define RAM_WORDS 256u
@@ -42,7 +46,7 @@ static bool cut_now(void)
 
 static void fill(uint32_t word, uint8_t value)
 {
-    for (int i = 0; i < 8; i++) {
+    for (uint32_t i = 0; i < WORD; i++) {
         flash[word].bytes[i] = value;
     }
 }
@@ -92,26 +96,26 @@ void host_poke(uint32_t address, const uint8_t *bytes, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
         uint32_t offset = address - FLASH_START + i;
-        flash[offset / 8u].bytes[offset % 8u] = bytes[i];
-        flash[offset / 8u].programmed = true;
+        flash[offset / WORD].bytes[offset % WORD] = bytes[i];
+        flash[offset / WORD].programmed = true;
     }
 }
 
 void host_damage(uint32_t address)
 {
-    flash[(address - FLASH_START) / 8u].damaged = true;
+    flash[(address - FLASH_START) / WORD].damaged = true;
 }
 
 void host_stick(uint32_t address)
 {
-    stuck_word = (address - FLASH_START) / 8u;
+    stuck_word = (address - FLASH_START) / WORD;
 }
 
 void host_peek(uint32_t address, uint8_t *bytes, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
         uint32_t offset = address - FLASH_START + i;
-        bytes[i] = flash[offset / 8u].bytes[offset % 8u];
+        bytes[i] = flash[offset / WORD].bytes[offset % WORD];
     }
 }
 
@@ -144,20 +148,30 @@ void hal_console_write(const char *text, size_t length)
 
 bool hal_flash_read(uint32_t address, uint8_t out[8])
 {
-    uint32_t word = (address - FLASH_START) / 8u;
+    bool readable = true;
 
     for (uint32_t i = 0; i < 8; i++) {
-        out[i] = address < FLASH_START ? (uint8_t)(address + i) : flash[word].bytes[i];
+        uint32_t offset = address - FLASH_START + i;
+        out[i] = address < FLASH_START ? (uint8_t)(address + i) : flash[offset / WORD].bytes[offset % WORD];
+        readable = readable && (address < FLASH_START || !flash[offset / WORD].damaged);
     }
-    return address < FLASH_START || !flash[word].damaged;
+    return readable;
 }
 
-bool hal_flash_program(uint32_t address, const uint8_t data[8])
+/* What a cut leaves of a word that was to become `wanted`. */
+static void tear(uint32_t word, const uint8_t *wanted)
 {
-    uint32_t word = (address - FLASH_START) / 8u;
+    flash[word].damaged = HAL_DETECTS_TORN_WORDS;
+    for (uint32_t i = 0; i < WORD; i++) {
+        flash[word].bytes[i] ^= (flash[word].bytes[i] ^ wanted[i]) & HALF_THE_BITS;
+    }
+}
+
+static bool program_word(uint32_t word, const uint8_t *data)
+{
     bool cut;
 
-    if (!powered || address % 8u != 0u || flash[word].programmed) {
+    if (flash[word].programmed) {
         return false;
     }
     cut = cut_now();
@@ -169,9 +183,12 @@ bool hal_flash_program(uint32_t address, const uint8_t data[8])
     if (cut && planned == CUT_LOOKS_ERASED) {
         return false;
     }
-    flash[word].damaged = cut && planned == CUT_TORN;
-    for (int i = 0; i < 8; i++) {
-        flash[word].bytes[i] = flash[word].damaged && i >= 4 ? HAL_ERASED_BYTE : data[i];
+    if (cut && planned == CUT_TORN) {
+        tear(word, data);
+        return false;
+    }
+    for (uint32_t i = 0; i < WORD; i++) {
+        flash[word].bytes[i] = data[i];
     }
     if (word == stuck_word) {
         flash[word].bytes[1] |= 0x80u;
@@ -179,9 +196,31 @@ bool hal_flash_program(uint32_t address, const uint8_t data[8])
     return powered;
 }
 
+static bool stays_erased(const uint8_t *data)
+{
+    bool erased = !HAL_DETECTS_TORN_WORDS;
+
+    for (uint32_t i = 0; i < WORD; i++) {
+        erased = erased && data[i] == HAL_ERASED_BYTE;
+    }
+    return erased;
+}
+
+bool hal_flash_program(uint32_t address, const uint8_t data[8])
+{
+    bool done = powered && address % 8u == 0u;
+
+    for (uint32_t i = 0; i < 8u && done; i += WORD) {
+        done = stays_erased(data + i) || program_word((address - FLASH_START + i) / WORD, data + i);
+    }
+    return done;
+}
+
 bool hal_flash_erase_page(uint32_t address)
 {
-    uint32_t first = (address - FLASH_START) / 8u, count = HAL_PAGE_SIZE / 8u;
+    static const uint8_t erased[8] = {HAL_ERASED_BYTE, HAL_ERASED_BYTE, HAL_ERASED_BYTE, HAL_ERASED_BYTE,
+                                      HAL_ERASED_BYTE, HAL_ERASED_BYTE, HAL_ERASED_BYTE, HAL_ERASED_BYTE};
+    uint32_t first = (address - FLASH_START) / WORD, count = HAL_PAGE_SIZE / WORD;
     bool cut;
 
     if (!powered) {
@@ -194,15 +233,15 @@ bool hal_flash_erase_page(uint32_t address)
             erase_word(first + i);
             flash[first + i].programmed = cut && planned == CUT_LOOKS_ERASED;
         } else if (planned == CUT_TORN) {
-            flash[first + i].damaged = true;
+            tear(first + i, erased);
         }
     }
     return powered;
 }
 
-void hal_unique_id(uint8_t out[12])
+void hal_unique_id(uint8_t out[HAL_UNIQUE_ID_SIZE])
 {
-    for (uint8_t i = 0; i < 12; i++) {
+    for (uint8_t i = 0; i < HAL_UNIQUE_ID_SIZE; i++) {
         out[i] = (uint8_t)(0xA0u + i);
     }
 }

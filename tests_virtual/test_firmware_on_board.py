@@ -77,6 +77,9 @@ def make_block(nwk_key: bytes | None = None) -> bytes:
 class Bench:
     """One board with the firmware in it, and a terminal on its serial port."""
 
+    product = "endnode-wle5"
+    """As the firmware calls itself."""
+
     def __init__(self, folder: Path) -> None:
         self.path, self._link = folder / "dut.board", folder / "uart"
         BoardFile(self.path, CHIP).close()
@@ -89,7 +92,7 @@ class Bench:
         self.board = Board.open(self.path, uart_link=self._link, faults=FaultPlan.parse(faults))
         self.terminal = serial.Serial(str(self._link), 115200, timeout=REPLY_TIMEOUT_S)
         self.board.power(True)
-        assert self.line() == "lorafab endnode-wle5 1.0.0 ready"
+        assert self.line() == f"lorafab {self.product} 1.0.0 ready"
         return self
 
     def stop(self) -> None:
@@ -107,7 +110,7 @@ class Bench:
         assert self.board is not None
         self.board.power(False)
         self.board.power(True)
-        assert self.line() == "lorafab endnode-wle5 1.0.0 ready"
+        assert self.line() == f"lorafab {self.product} 1.0.0 ready"
 
     def lose_power_in_nonce(self) -> None:
         """Ask for a DevNonce on a board whose fault plan cuts the power while it is stored."""

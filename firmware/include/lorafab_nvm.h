@@ -1,6 +1,6 @@
 /* The NVM region of the reference firmware: DevNonce, JoinNonce and frame counters as an append-only log.
  *
- * A record is 32 bytes, little-endian, four double words of 8 bytes:
+ * A record is 32 bytes, little-endian, written from its beginning to its end:
  *
  *     offset  size  field
  *          0     4  magic "LFNV"
@@ -13,18 +13,21 @@
  *         24     4  reserved, 0
  *         28     4  CRC-32 (lorafab_crc32.h) of bytes 0..27
  *
- * The region is two erase pages; a page of 2048 bytes holds 64 records.
+ * The region is two or more erase pages; a page of 2048 bytes holds 64 records.
  *
  * Reader: of all records with right magic, reserved fields and CRC, the one with the highest sequence is valid.
  * Records that fail (torn by a power cut, or reported by the memory's ECC) are skipped.
- * Writer: the next record goes behind the last slot of the page that is not erased; a slot whose double words
- * are not all erased is never written again. When the page is full, the OTHER page is erased and written: the
- * newest record is never in the page that is being erased.
+ * Writer: the next record goes behind the last slot of the page that is not erased; a slot whose bytes are not all
+ * erased is never written again. When the page is full, the NEXT page (behind the last one: the first) is erased and
+ * written: the newest record is never in the page that is being erased.
  * An empty region (all erased) means: DevNonce 0, JoinNonce 0, FCntUp 0, FCntDown 0xFFFFFFFF.
  *
  * DevNonce is stored before it is used (TS001-1.0.4, 6.2.5: never repeated for a JoinEUI), so a power cut can
  * skip a value and cannot repeat one. A region that holds complete records, none of them valid, has lost its
- * counters: it must not be taken for an empty one.
+ * counters: it must not be taken for an empty one. A record is complete when its last word is there: the double word
+ * with the CRC in memories that are programmed by 8 bytes and whose ECC reports a torn one (STM32WL), the CRC in those
+ * programmed by 4 bytes (STM32L0, nRF52), which read a torn word as something: a CRC that has changed only some of
+ * the bits that it was to change is not there yet.
  */
 #ifndef LORAFAB_NVM_H
 #define LORAFAB_NVM_H

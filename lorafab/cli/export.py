@@ -30,9 +30,6 @@ _FORMATS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "csv": (("out",), _AGE),
 }
 
-_NAMED = 8
-"""DevEUIs of boards left out that people are shown; JSON has all."""
-
 
 def add(nouns: Any) -> None:
     """Declare the command."""
@@ -119,7 +116,8 @@ def _to_file(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, Se
     write = _writer(options, lot, region)
     ledger = open_ledger(options, read_only=False)
     selection = exporting.select(ledger, lot, demo=options.demo)
-    data = write(exporting.open_devices(selection, lot, region, open_private(options)))
+    devices = exporting.open_devices(selection, lot, region, open_private(options))
+    data = write(devices)
     handed, digest = exporting.to_file(
         options.out,
         age.encrypt(data, recipients) if recipients else data,
@@ -128,7 +126,7 @@ def _to_file(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, Se
         what=options.format,
         operator=_operator(options),
     )
-    if options.plain:
+    if options.plain and any(device.app_key for device in devices):
         print(
             f"lorafab: {options.out} holds the keys of its boards in the clear (mode 600); "
             "keep it off shared disks, and delete it when the customer has it",
@@ -160,6 +158,7 @@ def _writer(options: argparse.Namespace, lot: "LotConfig", region: str | None) -
 def _to_server(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, Selection, dict[str, object]]":
     from lorafab.drivers.chirpstack import ChirpstackServer
     from lorafab.export import chirpstack
+    from lorafab.export.device import refuse_keyless
     from lorafab.run import exporting
 
     place = chirpstack.place(options.application, options.device_profile)
@@ -175,9 +174,11 @@ def _to_server(options: argparse.Namespace, lot: "LotConfig") -> "tuple[Handed, 
             outcome = server.put(chirpstack.device_body(device, place), chirpstack.keys_body(device))
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
 
+        devices = exporting.open_devices(selection, lot, region, open_private(options))
+        refuse_keyless(devices, options.format)
         handed = exporting.to_server(
             put,
-            exporting.open_devices(selection, lot, region, open_private(options)),
+            devices,
             selection,
             ledger,
             reason=f"{options.format} to {options.server}, application {place.application_id}",
@@ -199,6 +200,8 @@ def _operator(options: argparse.Namespace) -> str:
 
 def _summary(options: argparse.Namespace, handed: "Handed", selection: "Selection") -> dict[str, object]:
     """Counts for people; JSON names every board."""
+    from lorafab.export.device import named
+
     left_out = selection.left_out
     return {
         "lot": options.lot,
@@ -206,11 +209,6 @@ def _summary(options: argparse.Namespace, handed: "Handed", selection: "Selectio
         "boards": len(handed.done),
         "exported_before": len(selection.again),
         "re_keyed": list(selection.re_keyed),
-        "left_out": {state: list(names) if options.json else _told(names) for state, names in left_out.items()},
+        "left_out": {why: list(names) if options.json else named(names) for why, names in left_out.items()},
         "failed": dict(handed.failed),
     }
-
-
-def _told(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > _NAMED else ""
-    return f"{len(names)} ({', '.join(names[:_NAMED])}{more})"

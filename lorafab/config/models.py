@@ -27,7 +27,6 @@ from lorafab.domain.plan import Plan, Step
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 DATA_PREFIX = "{data}/"
 FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-PIN_PATTERN = r"^P[A-Z0-9](\.)?[0-9]{1,2}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A station, product or lot: also the name of a file or folder, so never a path."""
@@ -37,6 +36,8 @@ Timeout = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Baud = Annotated[int, Field(ge=300, le=4_000_000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Address = Annotated[int, Field(ge=0, lt=1 << 32)]
+Pin = Annotated[str, Field(pattern=r"^P([A-H](1[0-5]|[0-9])|[01]\.(3[01]|[12][0-9]|[0-9]))$")]
+"""A microcontroller's pin: ``PA5`` of an STM32, ``P0.17`` of an nRF."""
 
 
 class _Model(BaseModel):
@@ -491,19 +492,32 @@ class EepromStore(_Model):
 
 
 class ExternalStore(_Model):
-    """Identity block v1 at the beginning of a memory behind the MCU's SPI pins, written by a stub in its RAM."""
+    """Identity block v1 at the beginning of a memory behind the MCU's SPI pins, written by a program in its RAM."""
 
     store: Literal["external"]
-    part: Literal["at25sf041", "w25q128jv", "25aa02e64", "m95m02"]
+    part: str = Field(pattern=r"^[a-z0-9]{1,16}$")
+    """Such as ``at25sf041``; lorafab/targets/spi_memories.py has those that are known."""
     address: int = Field(default=0, ge=0, lt=1 << 24)
-    """Of the block in the part."""
+    """Of the block in the part; nothing else may live in the sector or the pages that it touches."""
     bus: str = Field(pattern=r"^spi[0-9]$")
     """Which of the MCU's SPI peripherals."""
-    sck: str = Field(pattern=PIN_PATTERN)
-    miso: str = Field(pattern=PIN_PATTERN)
-    mosi: str = Field(pattern=PIN_PATTERN)
-    select: str = Field(pattern=PIN_PATTERN)
+    sck: Pin
+    miso: Pin
+    mosi: Pin
+    select: Pin
     """Pin of the part's chip select, active low."""
+    others: tuple[Pin, ...] = Field(default=(), max_length=4)
+    """Chip selects of other parts on the bus, which are held high meanwhile."""
+    ouis: tuple[Annotated[str, Field(pattern=r"^[0-9A-F]{6}$")], ...] = ()
+    """How the part's factory EUI-64 may begin, where that is not with one of its maker's own numbers."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        pins = (self.sck, self.miso, self.mosi, self.select, *self.others)
+        for pin in pins:
+            if pins.count(pin) > 1:
+                raise ValueError(f"pin {pin} is named twice; every signal has a pin of its own")
+        return self
 
 
 class SerialStore(_Model):
@@ -519,7 +533,7 @@ class ElementStore(_Model):
     store: Literal["secure-element"]
     element: Literal["atecc608-tnglora"]
     manifest: Text
-    """The maker's signed manifest: a JSON file, relative to the project's root."""
+    """The maker's signed manifest: a JSON file, relative to the project's root; ``{data}/`` for virtual elements."""
     signer: Text
     """PEM file with the certificate of the manifest's signer, relative to the project's root."""
 

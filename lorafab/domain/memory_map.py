@@ -57,6 +57,19 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Times:
+    """How long a memory takes, typical figures in seconds."""
+
+    erase_s: float
+    """One page."""
+    unit: int
+    """Bytes that ``program_s`` is for: a word, or more where the memory programs more at once."""
+    program_s: float
+    mass_erase_s: float | None = None
+    """Everything at once, without touching other memories; None where only pages can be erased."""
+
+
+@dataclass(frozen=True)
 class Area:
     """A memory that is erased and programmed in units of its own."""
 
@@ -68,6 +81,10 @@ class Area:
     """Bytes that are programmed at once."""
     erased: int
     """What an erased byte reads."""
+    overwrites: bool = False
+    """Whether a word may be written over without erasing it first."""
+    times: Times | None = None
+    """None where nobody has to know."""
 
     @property
     def span(self) -> Span:

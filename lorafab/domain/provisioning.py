@@ -54,3 +54,5 @@ class Found:
     """Of a VALID one."""
     keys: tuple[Secret, ...] = ()
     """Keys that were read: they are looked for in whatever is kept of the run."""
+    factory: bool = False
+    """Whether such boards come with values of their maker's: a DevEUI that no ledger knows is one of them."""

@@ -42,6 +42,8 @@ class StepRecord(_Model):
     code: str
     """Code of the error; empty when it passed."""
     measurements: tuple[MeasurementRecord, ...]
+    run: str | None = None
+    """The run that did it, where that was an earlier one, which this run went on with."""
 
 
 class KeyRecord(_Model):
@@ -62,12 +64,37 @@ class PictureRecord(_Model):
     reader: str
 
 
+class FlashRecord(_Model):
+    """What the flash session did, in spans as ``0x08000000..0x080007ff``, rising, as few as possible."""
+
+    kept: tuple[str, ...]
+    """With the name of the place: found unchanged afterwards."""
+    erased: tuple[str, ...]
+    mass_erase: bool
+    """All of the flash was erased at once, beside the pages in ``erased``."""
+    programmed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Held already what it should."""
+    retries: tuple[str, ...]
+    """Why the session was repeated, a sentence each."""
+
+
 class PermitRecord(_Model):
     """A permission for one dangerous act that the run was given."""
 
     name: str
     reason: str
     used: bool
+
+
+class LockRecord(_Model):
+    """The run was about to lock the board, or did: from then on it may be locked."""
+
+    level: str
+    step: str
+    """Test of the step."""
+    resumed: str | None
+    """Run that was cut short in this step, and that this one went on with."""
 
 
 class RunRecord(_Model):
@@ -103,6 +130,12 @@ class RunRecord(_Model):
     transcript: tuple[str, ...]
     """The serial line, printable, ``> `` sent and ``< `` received."""
     permits: tuple[PermitRecord, ...]
+    lock: LockRecord | None = None
+    """None where the run did not come to the lock step."""
+    flash: FlashRecord | None = None
+    """As planned; None where no flash session ended well."""
+    lost: tuple[str, ...] = ()
+    """What was erased that a run keeps otherwise, and why: a sentence each."""
     verdict: Literal["PASS", "FAIL", "ABORTED", "ERROR", "INCOMPLETE", "INTERRUPTED"]
     code: str
     """Code of the cause; empty for PASS."""

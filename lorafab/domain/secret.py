@@ -50,10 +50,6 @@ class Secret:
         """Compare in constant time, inside, so that no caller needs the bytes for it."""
         return hmac.compare_digest(self.__open(), other.__open())
 
-    def is_trivial(self) -> bool:
-        """Whether all bytes are equal (blank memory, all zero, all FF): never a key."""
-        return len(set(self.__open())) == 1
-
     def __repr__(self) -> str:
         return "Secret(***)"
 

@@ -1,8 +1,8 @@
 """Programmer through any probe that pyOCD knows; the one door to pyOCD for the line's work.
 
-pyOCD is asked for single steps (erase this page, program that one) and never for its loader, so that nothing is
-erased or kept by a rule that we did not choose. Its success is not proof: it does not verify, reports success on
-stuck bits, and ignores a wrong DPIDR.
+pyOCD is asked to read and write memory and to run our own program in the chip's RAM (``pyocd_worker``), never for its
+flash loader, so that nothing is erased or kept by a rule that we did not choose. Success is not proof: the program does
+not verify, a controller reports success on stuck bits, and pyOCD ignores a wrong DPIDR.
 
 No text and no exception that leaves this module carries memory contents, for they may be keys: pyOCD's own
 exceptions stay inside (their tracebacks would show the arguments of its write functions).
@@ -11,13 +11,21 @@ exceptions stay inside (their tracebacks would show the arguments of its write f
 import logging
 import os
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.ram_program import RamProgram
+from lorafab.drivers.pyocd_protection import (
+    PROTECTIONS,
+    AccessPortProtection,
+    Protection,
+    debug_port,
+    survey_port,
+    survey_target,
+)
+from lorafab.drivers.pyocd_worker import Kind, NoAnswer, Order, Worker
 from lorafab.errors import (
     ConfigError,
     FlashRefused,
@@ -28,8 +36,9 @@ from lorafab.errors import (
     StoreRefused,
     WrongChip,
 )
-from lorafab.interfaces import ChipInfo
+from lorafab.interfaces import ChipInfo, Visible
 from lorafab.targets import MCUS, Area, McuFacts
+from lorafab.targets.algorithm import load_worker
 
 T = TypeVar("T")
 
@@ -54,6 +63,7 @@ class PyocdProgrammer:
         self._probe_id, self._target_name, self._swd_khz = probe_id, target, swd_khz
         self._mcu: McuFacts = MCUS[target]
         self._session: Any = None
+        self._worker: Worker | None = None
 
     def connect(self) -> ChipInfo:
         """Attach, halt the core, read who it is; connecting again starts afresh.
@@ -76,42 +86,94 @@ class PyocdProgrammer:
         return self._guarded(lambda: self._read(span), lambda error: _failure(error, span.start))
 
     def checksums(self, spans: Sequence[Span]) -> list[int | None]:
-        """CRC-32 (zlib) of each span, None where it cannot be read. Raises ProbeError."""
-        return [self._checksum(span) for span in spans]
+        """CRC-32 (zlib) of each span, None where it cannot be read; see Programmer. Raises ProbeError.
 
-    def _checksum(self, span: Span) -> int | None:
-        with suppress(MemoryFault):
-            return zlib.crc32(self.read(span))
-        return None
+        The core is reset before the first ones, and its firmware does not run again before ``run`` or ``close``.
+        """
+        return self._guarded(lambda: self._open_worker().checksums(spans), _lost)
 
     def call(
         self, program: RamProgram, entry: str, arguments: Sequence[int], mailbox: bytes, answer: int, timeout_s: float
     ) -> tuple[int, bytes]:
-        """Run a function of ``program`` on the halted core; see Programmer. Raises ProbeError, StoreRefused."""
-        return self._guarded(lambda: self._call(program, entry, arguments, mailbox, answer, timeout_s), _lost)
+        """Run a function of ``program`` on the halted core; see Programmer. Raises ProbeError, StoreRefused.
+
+        The core is reset before the first call of a connection. A program that is in RAM already is not loaded again:
+        its variables are as its last call left them.
+        """
+
+        def translate(error: Exception) -> LorafabError:
+            if isinstance(error, NoAnswer):
+                return StoreRefused(
+                    f"{program.name} did not come back from {entry} in {timeout_s:g} s, wanted its answer; {RESEAT}"
+                )
+            return _lost(error)
+
+        return self._guarded(
+            lambda: self._open_worker().call_with_mailbox(program, entry, arguments, mailbox, answer, timeout_s),
+            translate,
+        )
 
     def is_locked(self) -> bool:
-        """Whether read-out protection hides the flash. Raises ProbeError."""
-        raise NotImplementedError
+        """Whether read-out protection hides the flash; an nRF52 need not be connected. Raises ProbeError."""
+        protection = self._protection
+        if isinstance(protection, AccessPortProtection):
+            return self._at_port(protection.is_locked)
+        return self._guarded(lambda: protection.is_locked(self._open_target()), _lost)
+
+    def survey(self) -> list[Visible]:
+        """All that can be read of the chip; of a locked nRF52 without ``connect``. Raises ProbeError."""
+        if self._session is None and isinstance(self._protection, AccessPortProtection):
+            spans = (self._mcu.flash.span, *(span for _, span in self._protection.extra))
+            return self._at_port(lambda port: survey_port(port, spans))
+        return self._guarded(lambda: survey_target(self._open_target(), self._protection), _lost)
 
     def lock(self) -> None:
-        """Set read-out protection."""
-        raise NotImplementedError
+        """Set read-out protection, for the next power-on. Raises FlashRefused, ProbeError."""
+        self._guarded(lambda: self._protection.lock(self._open_target()), _not_protected)
 
-    def unlock(self) -> None:
-        """Take read-out protection off, which erases the chip."""
-        raise NotImplementedError
+    def unlock(self) -> bool:
+        """Take read-out protection off, which erases the chip; see Programmer. Raises FlashRefused, ProbeError."""
+        protection = self._protection
+        if not isinstance(protection, AccessPortProtection):
+            self._guarded(lambda: protection.unlock(self._open_target()), _not_protected)
+            return True
+        self.close()
+        self._at_port(protection.unlock)
+        self.connect()
+        self._guarded(lambda: protection.keep_open(self._open_target()), _not_protected)
+        return False
+
+    @property
+    def _protection(self) -> Protection:
+        return PROTECTIONS[self._target_name]
+
+    def _at_port(self, action: Callable[[Any], T]) -> T:
+        """Do something at the debug port, which answers also where there is no way to the core."""
+        from pyocd.core.session import Session
+
+        def do() -> T:
+            if self._session is not None:
+                return action(self._session.target.dp)
+            with debug_port(Session(self._find_probe(), options=self._options())) as port:
+                return action(port)
+
+        return self._guarded(do, _lost)
 
     def program(self, erase: Sequence[Span], segments: Sequence[Segment], *, mass_erase: bool = False) -> None:
-        """Reset and halt the core, erase the pages of ``erase``, program ``segments``; see Programmer.
+        """Erase the pages of ``erase`` and program ``segments``, in one session of the chip's own program.
 
-        Only the words that segments touch are programmed, their other bytes as erased. Raises PlanError before anything
-        is touched when ``erase`` is not whole pages, or segments overlap, lie outside flash and data EEPROM, or cut
-        words of a data EEPROM; FlashRefused when the memory refuses; ProbeError when the connection is lost.
+        The core is reset and halted first, unless that was done for ``checksums`` or ``call``. Only the words that
+        segments touch are programmed, their other bytes as erased. Raises PlanError before anything is touched when
+        ``erase`` is not whole pages, or segments overlap, lie outside flash and data EEPROM, or cut words of a data
+        EEPROM; FlashRefused when the memory refuses; ProbeError when the connection is lost.
         """
         pages = self._erase_pages(erase)
         runs = self._runs(segments)
-        self._guarded(lambda: self._program(pages, runs), self._why_not_programmed)
+        if not (pages or runs or mass_erase):
+            return
+        worker = self._guarded(self._open_worker, _lost)
+        orders = list(_orders(self._mcu, pages, runs, mass_erase, worker.page_size))
+        self._guarded(lambda: worker.flash(orders), self._why_not_programmed)
 
     def run(self) -> None:
         """Reset the core and let its firmware run. Raises ProbeError."""
@@ -120,7 +182,11 @@ class PyocdProgrammer:
     def close(self) -> None:
         """Let the core run and release the probe; may be called twice; never raises."""
         session, self._session = self._session, None
+        worker, self._worker = self._worker, None
         if session is not None:
+            if worker is not None and worker.has_core:
+                with suppress(Exception):
+                    session.target.reset()  # let go where it stands, the core would trip over our breakpoint
             # What went wrong has been reported by whoever met it; here it would only be reported again.
             session.context_state.suppress_disconnect_error = True
             with suppress(Exception):
@@ -300,67 +366,18 @@ class PyocdProgrammer:
             raise PlanError(f"{span} is not in the flash, wanted a place in {wanted}; correct the flash plan")
         return area
 
-    def _program(self, pages: dict[Area, list[int]], runs: dict[Area, list[Segment]]) -> None:
+    def _open_worker(self) -> Worker:
         target = self._open_target()
-        # With a reset: the halted firmware's clocks, interrupts and watchdog must not go on under the algorithm.
-        reset = True
-        for area in self._mcu.areas:
-            if area in pages or area in runs:
-                flash = target.memory_map.get_region_for_address(area.start).flash
-                try:
-                    _write_area(flash, pages.get(area, []), runs.get(area, []), reset)
-                except BaseException:
-                    self._abandon(target, flash)
-                    raise
-                flash.cleanup()
-                reset = False
-
-    def _abandon(self, target: Any, flash: Any) -> None:
-        """After a failure stop the algorithm and wipe its buffers where possible; the failure itself matters more."""
-        with suppress(Exception):
-            target.halt()
-            flash.cleanup()
-        self._session.context_state.current_flash_algo = None  # the next session loads everything again
-
-    def _call(
-        self, program: RamProgram, entry: str, arguments: Sequence[int], mailbox: bytes, answer: int, timeout_s: float
-    ) -> tuple[int, bytes]:
-        from pyocd.core.target import Target
-        from pyocd.utility.timeout import Timeout
-
-        target = self._open_target()
-        target.halt()
-        target.write_memory_block8(program.load_address, program.code)
-        target.write_memory_block8(program.mailbox, mailbox)
-        registers = {f"r{number}": value for number, value in enumerate(arguments)} | {
-            "sp": program.stack_top,
-            "lr": program.load_address | 1,
-            "pc": program.symbols[entry] & ~1,
-            "xpsr": 1 << 24,
-            "primask": 1,
-        }
-        target.write_core_registers_raw(list(registers), list(registers.values()))
-        target.resume()
-        clock: Any = Timeout(timeout_s)
-        with clock as running:
-            while running.check():
-                if target.get_state() == Target.State.HALTED:
-                    break
-        try:
-            if running.did_time_out:
-                target.halt()
-                raise StoreRefused(
-                    f"{program.name} did not come back from {entry} in {timeout_s:g} s, wanted its answer; {RESEAT}"
-                )
-            result = target.read_core_register_raw("r0")
-            return result, bytes(target.read_memory_block8(program.mailbox, answer)) if answer else b""
-        finally:
-            target.write_memory_block8(program.mailbox, bytes(max(len(mailbox), answer)))
+        if self._worker is None:
+            self._worker = Worker(target, load_worker(self._target_name))
+        return self._worker
 
     def _run(self) -> None:
         from pyocd.core.target import Target
 
         target = self._open_target()
+        if self._worker is not None:
+            self._worker.release()
         target.reset()
         if target.get_state() == Target.State.HALTED:
             target.resume()
@@ -374,47 +391,24 @@ class PyocdProgrammer:
         failure: LorafabError
         try:
             return action()
-        except (exceptions.Error, OSError) as error:
+        except (exceptions.Error, OSError, NoAnswer) as error:
             failure = translate(error)
         # Outside of the handler: `from None` hides the original, but would still carry it as __context__.
         raise failure
 
 
-def _write_area(flash: Any, pages: Sequence[int], runs: Sequence[Segment], reset: bool) -> None:
-    """Erase pages and program runs of whole words in one memory."""
-    from pyocd.flash.flash import Flash
-
-    if pages:
-        flash.init(Flash.Operation.ERASE, reset=reset)
-        reset = False
-    for page in pages:
-        flash.erase_sector(page)
-    if runs:
-        flash.init(Flash.Operation.PROGRAM, reset=reset)
-        _program_runs(flash, runs)
-
-
-def _program_runs(flash: Any, runs: Sequence[Segment]) -> None:
-    """Whole pages of pyOCD's region go through two buffers: one is loaded while the flash is busy with the other.
-
-    Parts of pages go alone and as they are: padding would use words up where a word may be programmed once or twice.
-    """
-    size = flash.region.page_size
-    running: int | None = None
-    buffer = 0
-    for chunk in (chunk for run in runs for chunk in _by_pages(run, size)):
-        if len(chunk.data) == size:
-            flash.load_page_buffer(buffer, chunk.address, chunk.data)
-        if running is not None:
-            _finish_page(flash, running)
-            running = None
-        if len(chunk.data) == size:
-            flash.start_program_page_with_buffer(buffer, chunk.address)
-            running, buffer = chunk.address, 1 - buffer  # every algorithm that we use has two
-        else:
-            flash.program_phrase(chunk.address, chunk.data)
-    if running is not None:
-        _finish_page(flash, running)
+def _orders(
+    mcu: McuFacts, pages: dict[Area, list[int]], runs: dict[Area, list[Segment]], mass_erase: bool, size: int
+) -> Iterator[Order]:
+    """All erases, then what is programmed, memory by memory; a mass erase stands for the flash's pages."""
+    if mass_erase:
+        yield Order(Kind.ERASE_CHIP, mcu.flash.start)
+    for area in mcu.areas:
+        if not (mass_erase and area is mcu.flash):
+            yield from (Order(Kind.ERASE_PAGE, page) for page in pages.get(area, []))
+    for area in mcu.areas:
+        for run in runs.get(area, []):
+            yield from (Order(Kind.PROGRAM, chunk.address, chunk.data) for chunk in _by_pages(run, size))
 
 
 def _by_pages(run: Segment, size: int) -> Iterator[Segment]:
@@ -422,17 +416,6 @@ def _by_pages(run: Segment, size: int) -> Iterator[Segment]:
     for page in run.span.pages(size):
         start, end = max(page.start, run.address), min(page.end, run.span.end)
         yield Segment(start, run.data[start - run.address : end - run.address])
-
-
-def _finish_page(flash: Any, address: int) -> None:
-    from pyocd.core import exceptions
-
-    failure: Any = exceptions.FlashProgramFailure
-    result = flash.wait_for_completion(flash.target.session.options.get("flash.timeout.program"))
-    if result == flash.TIMEOUT_ERROR:
-        raise failure("timed out", address=address)
-    if result:
-        raise failure("refused", address=address, result_code=result)
 
 
 def _connect_failure(error: Exception) -> LorafabError:
@@ -470,6 +453,17 @@ def _lost(error: Exception) -> ProbeError:
         f"the connection to the chip was lost ({type(error).__name__}), wanted it to hold; check the probe's cable "
         "and the contact of the needles, then repeat"
     )
+
+
+def _not_protected(error: Exception) -> LorafabError:
+    from pyocd.core.exceptions import TransferFaultError
+
+    if isinstance(error, TransferFaultError):
+        return FlashRefused(
+            f"the chip refuses a write to {_place(error.fault_address)} that its read-out protection needs, wanted it "
+            f"to be taken; {RESEAT}"
+        )
+    return _lost(error)
 
 
 def _where(error: Any) -> str:

@@ -1,5 +1,6 @@
 """The serial line to the DUT: lines in, lines out, and a transcript of both."""
 
+import re
 import time
 from collections import deque
 from typing import Final
@@ -14,6 +15,11 @@ MAX_TRANSCRIPT: Final = 64 * 1024
 
 _CUT = "(the transcript is cut here)"
 
+# 16 bytes in hex are a root key, however they are separated; nothing else that a board says is as long.
+_KEY: Final = re.compile(r"(?:[0-9A-Fa-f][^0-9A-Za-z]{0,3}){31,}[0-9A-Fa-f]")
+# After a key was sent or asked for, a part of one is hidden as well: the board may say it in pieces.
+_PART: Final = re.compile(r"[0-9A-Fa-f](?:[^0-9A-Za-z]{0,3}[0-9A-Fa-f])+")
+
 
 class SerialLink:
     """Implements Link over a serial port."""
@@ -24,6 +30,7 @@ class SerialLink:
         self._lines: deque[bytes] = deque()
         self._transcript: list[str] = []
         self._transcript_size = 0
+        self._secret = False
 
     def open(self) -> None:
         """Open the port and drop what was waiting. Raises PortError."""
@@ -31,8 +38,13 @@ class SerialLink:
         self._buffer.clear()
         self._lines.clear()
 
-    def write(self, data: bytes) -> None:
-        """Send bytes. Raises PortError."""
+    def write(self, data: bytes, *, secret: bool = False) -> None:
+        """Send bytes. Raises PortError.
+
+        ``secret``: a key is in them or is asked for. They, and all that comes in until the next write, stand in the
+        transcript without hex digits.
+        """
+        self._secret = secret
         self._note(">", data.rstrip(b"\r\n"))
         self._port.write(data)
 
@@ -49,9 +61,10 @@ class SerialLink:
     def transcript(self) -> str:
         """All that went over the line so far, printable, one line each, ``>`` sent and ``<`` received.
 
-        Bytes that are not printable ASCII are shown as Python would; at most 64 KiB are kept.
+        Bytes that are not printable ASCII are shown as Python would; at most 64 KiB are kept. What looks like a key is
+        not shown.
         """
-        rest = [_entry("<", bytes(self._buffer)) + " (unfinished)"] if self._buffer else []
+        rest = [_entry("<", bytes(self._buffer), self._secret) + " (unfinished)"] if self._buffer else []
         return "\n".join([*self._transcript, *rest])
 
     def close(self) -> None:
@@ -71,13 +84,23 @@ class SerialLink:
             self._note("<", line)
 
     def _note(self, direction: str, data: bytes) -> None:
-        entry = _entry(direction, data)
+        entry = _entry(direction, data, self._secret and direction == "<")
         if self._transcript_size > MAX_TRANSCRIPT:
             return
         self._transcript_size += len(entry) + 1
         self._transcript.append(entry if self._transcript_size <= MAX_TRANSCRIPT else _CUT)
 
 
-def _entry(direction: str, data: bytes) -> str:
-    text = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
-    return f"{direction} {text}"
+def _entry(direction: str, data: bytes, secret: bool) -> str:
+    # Before bytes are escaped: an escape has hex digits of its own. In a secret line any byte may be one of a key.
+    text = (_PART if secret else _KEY).sub(_withheld, data.decode("latin-1"))
+    shown = (char if 0x20 <= ord(char) < 0x7F and char != "\\" else _escaped(char, secret) for char in text)
+    return f"{direction} {''.join(shown)}"
+
+
+def _escaped(char: str, secret: bool) -> str:
+    return "?" if secret else f"\\x{ord(char):02x}"
+
+
+def _withheld(found: re.Match[str]) -> str:
+    return f"({sum(char.isalnum() for char in found.group())} hex digits withheld)"

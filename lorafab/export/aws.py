@@ -4,10 +4,10 @@ Source: botocore's service model ``iotwireless`` 2020-11-22. AWS has no bulk for
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorafab.export.device import Device, lower_hex
+from lorafab.export.device import Device, app_key, lower_hex, refuse_keyless
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,17 @@ class Profiles:
     service_profile_id: str
 
 
-def to_json_lines(devices: Iterable[Device], profiles: Profiles) -> bytes:
-    """Write one request a line; EUIs and keys in lower-case hex."""
+def to_json_lines(devices: Sequence[Device], profiles: Profiles) -> bytes:
+    """Write one request a line; EUIs and keys in lower-case hex. Raises ExportError for boards without a key."""
+    refuse_keyless(devices, "aws")
     return "".join(json.dumps(_request(device, profiles)) + "\n" for device in devices).encode()
 
 
 def _request(device: Device, profiles: Profiles) -> dict[str, object]:
-    join_eui, app_key = str(device.join_eui).lower(), lower_hex(device.app_key)
-    otaa: dict[str, object] = {"OtaaV1_0_x": {"AppKey": app_key, "AppEui": join_eui}}
+    join_eui, key = str(device.join_eui).lower(), lower_hex(app_key(device, "aws"))
+    otaa: dict[str, object] = {"OtaaV1_0_x": {"AppKey": key, "AppEui": join_eui}}
     if device.nwk_key is not None:
-        otaa = {"OtaaV1_1": {"AppKey": app_key, "JoinEui": join_eui, "NwkKey": lower_hex(device.nwk_key)}}
+        otaa = {"OtaaV1_1": {"AppKey": key, "JoinEui": join_eui, "NwkKey": lower_hex(device.nwk_key)}}
     return {
         "Type": "LoRaWAN",
         "Name": device.name,

@@ -7,11 +7,11 @@ Source: chirpstack-api 4.20, ``api/device.proto``. The slots are ChirpStack's: a
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorafab.errors import UsageError
-from lorafab.export.device import Device, lower_hex
+from lorafab.export.device import Device, app_key, lower_hex, refuse_keyless
 
 Body = dict[str, object]
 
@@ -50,15 +50,19 @@ def device_body(device: Device, place: Place) -> Body:
 
 
 def keys_body(device: Device) -> Body:
-    """``deviceKeys`` of CreateDeviceKeysRequest."""
-    dev_eui = str(device.dev_eui).lower()
+    """``deviceKeys`` of CreateDeviceKeysRequest. Raises ExportError for a board without a key."""
+    dev_eui, key = str(device.dev_eui).lower(), lower_hex(app_key(device, "chirpstack"))
     if device.nwk_key is None:
-        return {"devEui": dev_eui, "nwkKey": lower_hex(device.app_key)}
-    return {"devEui": dev_eui, "nwkKey": lower_hex(device.nwk_key), "appKey": lower_hex(device.app_key)}
+        return {"devEui": dev_eui, "nwkKey": key}
+    return {"devEui": dev_eui, "nwkKey": lower_hex(device.nwk_key), "appKey": key}
 
 
-def to_json(devices: Iterable[Device], place: Place) -> bytes:
-    """Write a JSON array with one object a device: request line -> body, in the order in which to send them."""
+def to_json(devices: Sequence[Device], place: Place) -> bytes:
+    """Write a JSON array with one object a device: request line -> body, in the order in which to send them.
+
+    Raises ExportError for boards without a key.
+    """
+    refuse_keyless(devices, "chirpstack")
     requests = [
         {
             "POST /api/devices": {"device": device_body(device, place)},

@@ -1,4 +1,4 @@
-"""Actility ThingPark: its CSV for importing devices, with the AppKey for its own join server.
+"""Actility ThingPark: its CSV for importing devices, with the AppKey where its own join server is to have it.
 
 Source: docs.thingpark.com, "Importing devices", table of columns: comma, no header, action first. The page says that a
 DevEUI has 32 hexadecimal digits; it has 16, as in its example.
@@ -23,9 +23,13 @@ def check(lorawan: str, model: str) -> None:
 
 
 def to_csv(devices: Iterable[Device], model: str) -> bytes:
-    """Write one line CREATE_OTAA a device: action, DevEUI, nothing, model id, JoinEUI, AppKey; upper-case hex."""
+    """Write one line CREATE_OTAA a device: action, DevEUI, nothing, model id, JoinEUI, AppKey; upper-case hex.
+
+    The AppKey is left empty for a board that has it in a secure element: with an external join server it is forbidden.
+    """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(
-        ("CREATE_OTAA", device.dev_eui, "", model, device.join_eui, upper_hex(device.app_key)) for device in devices
+        ("CREATE_OTAA", device.dev_eui, "", model, device.join_eui, upper_hex(device.app_key) if device.app_key else "")
+        for device in devices
     )
     return text.getvalue().encode()

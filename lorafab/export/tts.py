@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lorafab.errors import UsageError
-from lorafab.export.device import Device, upper_hex
+from lorafab.export.device import Device, refuse_keyless, upper_hex
 
 _PLANS: Final[dict[str, tuple[str, ...]]] = {
     # TheThingsNetwork/lorawan-frequency-plans, frequency-plans.yml, as of 2025-11-20: band-id -> ids.
@@ -120,7 +120,12 @@ def radio(lorawan: str, region: str | None, plan: str, phy: str | None = None) -
 
 
 def to_csv(devices: Sequence[Device], radio: Radio) -> bytes:
-    """Write one line a device below the header, UTF-8, separated by semicolons; EUIs and keys in upper-case hex."""
+    """Write one line a device below the header, UTF-8, separated by semicolons; EUIs and keys in upper-case hex.
+
+    Raises ExportError for boards without a key: only the column of a key makes the importer take a device as one that
+    joins (``ttscsv.go``, app_key).
+    """
+    refuse_keyless(devices, "tts-csv")
     rows = [{**_about(device, radio), "band_id": radio.band_id, **_keys(device)} for device in devices]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), delimiter=";", lineterminator="\n")
@@ -130,7 +135,10 @@ def to_csv(devices: Sequence[Device], radio: Radio) -> bytes:
 
 
 def to_json(devices: Iterable[Device], radio: Radio) -> bytes:
-    """Write one JSON object after the other: a stream, no array and no commas, as the importer reads it."""
+    """Write one JSON object after the other: a stream, no array and no commas, as the importer reads it.
+
+    A board that has its key in a secure element gets no ``root_keys``: an external join server has them.
+    """
     return "".join(json.dumps(_end_device(device, radio), indent=2) + "\n" for device in devices).encode()
 
 
@@ -152,11 +160,12 @@ def _device_id(device: Device) -> str:
 
 
 def _keys(device: Device) -> dict[str, str]:
-    keys = {"app_key": upper_hex(device.app_key)}
+    keys = {"app_key": upper_hex(device.app_key)} if device.app_key else {}
     return keys if device.nwk_key is None else {**keys, "nwk_key": upper_hex(device.nwk_key)}
 
 
 def _end_device(device: Device, radio: Radio) -> dict[str, object]:
+    keys = {name: {"key": key} for name, key in _keys(device).items()}
     return {
         "ids": {
             "device_id": _device_id(device),
@@ -168,5 +177,5 @@ def _end_device(device: Device, radio: Radio) -> dict[str, object]:
         "lorawan_phy_version": radio.lorawan_phy_version,
         "frequency_plan_id": radio.frequency_plan_id,
         "supports_join": True,
-        "root_keys": {name: {"key": key} for name, key in _keys(device).items()},
+        **({"root_keys": keys} if keys else {}),
     }

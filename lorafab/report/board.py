@@ -36,7 +36,11 @@ def render_board(record: RunRecord, *, history: Sequence[RunRecord] = (), pictur
             rows=tuple(rows),
             facts=tuple(facts),
             prefix=sections.banner(record) + sections.cards(record, history, picture),
-            postfix=without_script + sections.permits(record) + sections.transcript(record),
+            postfix=without_script
+            + sections.permits(record)
+            + sections.lost(record)
+            + sections.flash(record)
+            + sections.transcript(record),
         )
     )
     return _finish(page, record)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from lorafab.domain.record import PictureRecord, RunRecord
+from lorafab.domain.record import KeyRecord, PictureRecord, RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.report.canonical import record_sha256
 from lorafab.report.markup import NOT_KNOWN, definition_list, html_text, mono, plural, seconds, visible
@@ -14,6 +14,7 @@ from lorafab.report.step_rows import cause_number, is_marginal
 
 TRANSCRIPT_LIMIT: Final = 64 * 1024  # characters shown; half from the start, half from the end
 _LINE_LIMIT: Final = 2000  # characters of one line shown
+_SPANS_SHOWN: Final = 40  # of each kind: a chip with small pages may have hundreds
 
 # Icons differ in shape, so that the verdict reads without colour and without the word.
 _ICONS: Final = {
@@ -119,12 +120,20 @@ def _unit(record: RunRecord) -> str:
         ("Chip id", mono(record.chip_id)),
         ("Key check AppKey", mono(keys.kcv_app if keys else None)),
         ("Key check NwkKey", mono(keys.kcv_nwk if keys else None)),
-        ("Key evidence", f"generation {keys.generation}, {keys.evidence}" if keys else NOT_KNOWN),
+        ("Key evidence", _evidence(keys) if keys else NOT_KNOWN),
         ("Firmware", mono(record.image_file)),
         ("Version", html_text(record.image_version)),
         ("SHA-256", mono(f"{sha256[:8]}…{sha256[-8:]}" if sha256 and len(sha256) > 20 else sha256)),
     ]
     return definition_list(rows)
+
+
+def _evidence(keys: KeyRecord) -> str:
+    """Say how the key is known; the weaker kinds in words that cannot be taken for proof."""
+    if keys.generation == 0:
+        return "the secure element's own key, unproven until a join"
+    known = "only asserted: nobody has read the key back" if keys.evidence == "asserted" else keys.evidence
+    return f"generation {keys.generation}, {known}"
 
 
 def _process(record: RunRecord, history: Sequence[RunRecord]) -> str:
@@ -201,6 +210,36 @@ def permits(record: RunRecord) -> str:
         '<section class="card permits"><h3>Permits given to this run</h3>'
         f"<table><tr><th>Permit</th><th>Reason</th><th>Used</th></tr>{rows}</table></section>"
     )
+
+
+def lost(record: RunRecord) -> str:
+    """List what was erased that a run keeps otherwise; empty when nothing was."""
+    if not record.lost:
+        return ""
+    items = "".join(f"<li>{html_text(text)}</li>" for text in record.lost)
+    return f'<section class="card lost"><h3>Lost: erased, and kept otherwise</h3><ul>{items}</ul></section>'
+
+
+def flash(record: RunRecord) -> str:
+    """Say what the flash session kept, erased, wrote and left alone, and why it was repeated; empty without one."""
+    session = record.flash
+    if session is None:
+        return ""
+    erased = (*(("all of the flash at once",) if session.mass_erase else ()), *session.erased)
+    rows = [
+        ("Kept", _spans(session.kept)),
+        ("Erased", _spans(erased)),
+        ("Programmed", _spans(session.programmed)),
+        ("Identical, left alone", _spans(session.skipped)),
+        ("Repeated once, because", _spans(session.retries)),
+    ]
+    return f'<section class="card flash"><h3>Flash session</h3>{definition_list(rows)}</section>'
+
+
+def _spans(texts: Sequence[str]) -> str:
+    shown = "<br>".join(mono(text) for text in texts[:_SPANS_SHOWN])
+    more = len(texts) - _SPANS_SHOWN
+    return (shown + (f"<br>and {plural(more, 'more span')} in the record" if more > 0 else "")) or "nothing"
 
 
 def transcript(record: RunRecord) -> str:

@@ -1,24 +1,33 @@
 """Boards that passed, with their keys, on their way to the customer: which ones, and in which order.
 
+Handed over is the key generation that was read back from the board. A board whose secure element has a key of its own
+goes without one, in formats that need none; one whose key was only asserted does not go at all, because what is sealed
+may not be what it holds.
+
 All keys are opened and held against the ledger's key check values before the first byte leaves; one that does not fit
 stops everything. The file is durable, whole and under its name before the ledger notes *exported*, so that a kill
 leaves boards that are only *passed*: the next export has them again.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lorafab.config.load import read_product
 from lorafab.config.models import LotConfig
-from lorafab.domain.identity import Eui64, is_virtual_chip
+from lorafab.domain.identity import Eui64, KeySlot, is_virtual_chip
+from lorafab.domain.secret import Secret
 from lorafab.errors import ExportError, ForeignDevice, LedgerError, LorafabError, UsageError
-from lorafab.export.device import Device
+from lorafab.export.device import Device, named
 from lorafab.stores.atomic import write_file
-from lorafab.stores.claims import ClaimDocument, is_export_due
+from lorafab.stores.claims import ELEMENT_KEY, ClaimDocument, evidence_of, exportable, is_export_due
 from lorafab.stores.keyring import PrivateKey, open_key
 from lorafab.stores.ledger import BaseLedger
+
+_ASSERTED: Final = "passed, key asserted"
+"""Why a board that passed is left out: its key was taken by its own word."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,12 @@ class Selection:
     boards: tuple[ClaimDocument, ...]
     """*passed*, or *exported* already: exporting again changes nothing."""
     left_out: dict[str, tuple[str, ...]]
-    """State -> DevEUIs."""
+    """State, or what else keeps a board back -> DevEUIs."""
 
     @property
     def again(self) -> tuple[str, ...]:
         """DevEUIs whose customer has this key generation already."""
-        return tuple(board.dev_eui for board in self.boards if board.exported == board.proven)
+        return tuple(board.dev_eui for board in self.boards if board.exported == exportable(board))
 
     @property
     def re_keyed(self) -> tuple[str, ...]:
@@ -56,11 +65,6 @@ def select(ledger: BaseLedger, lot: LotConfig, *, demo: bool) -> Selection:
         raise UsageError(
             f"lot {lot.lot} is of kind demo, wanted boards that are sold; give --demo if a demo export is meant"
         )
-    if lot.dev_eui.source == "secure-element":
-        raise ExportError(
-            f"the keys of lot {lot.lot} lie in secure elements, which never give them away, and every format wants "
-            "keys; give the customer the maker's manifest instead"
-        )
     if lot.ledger is not None and lot.ledger != ledger.ledger_id:
         raise LedgerError(
             f"lot {lot.lot} belongs to ledger {lot.ledger}, and this is {ledger.ledger_id}; name the right one with "
@@ -68,15 +72,33 @@ def select(ledger: BaseLedger, lot: LotConfig, *, demo: bool) -> Selection:
         )
     boards, left_out = list[ClaimDocument](), dict[str, list[str]]()
     for document in ledger.replayed(lot.lot):
-        if document.state in ("passed", "exported") and document.proven is not None:
+        if exportable(document) is not None:
             boards.append(document)
         else:
-            left_out.setdefault(document.state, []).append(document.dev_eui)
+            why = _ASSERTED if evidence_of(document) == "asserted" else document.state
+            left_out.setdefault(why, []).append(document.dev_eui)
     _refuse_virtual(boards, lot)
+    _refuse_mixture(boards, lot)
+    if not boards and _ASSERTED in left_out:
+        raise ExportError(
+            f"the keys of {named(left_out[_ASSERTED])} of lot {lot.lot} were only asserted: nobody has read them back, "
+            "so the boards may hold others, wanted proof by reading or by a join; nothing was exported"
+        )
     if not boards:
         counts = ", ".join(f"{len(names)} {state}" for state, names in sorted(left_out.items())) or "none at all"
         raise ExportError(f"no board of lot {lot.lot} has passed (the ledger has {counts}); produce it first")
     return Selection(tuple(boards), {state: tuple(names) for state, names in sorted(left_out.items())})
+
+
+def _refuse_mixture(boards: Sequence[ClaimDocument], lot: LotConfig) -> None:
+    """A file's columns are the same for all boards, and an empty key is a key of zeros to some that read it."""
+    elements = [board.dev_eui for board in boards if exportable(board) == ELEMENT_KEY]
+    if 0 < len(elements) < len(boards):
+        raise ExportError(
+            f"the keys of {named(elements)} lie in secure elements, and the other {len(boards) - len(elements)} of lot "
+            f"{lot.lot} have keys of the vault's, wanted one kind in a lot; nothing was exported: find out how they "
+            "came into it"
+        )
 
 
 def _refuse_virtual(boards: Sequence[ClaimDocument], lot: LotConfig) -> None:
@@ -99,6 +121,8 @@ def open_devices(selection: Selection, lot: LotConfig, region: str | None, priva
 
 
 def _open(board: ClaimDocument, lot: LotConfig, region: str | None, private: PrivateKey) -> Device:
+    if exportable(board) == ELEMENT_KEY:
+        return _device(board, lot, region, ELEMENT_KEY, {})
     key = next((key for key in board.generations if key.generation == board.proven), None)
     if key is None or len(key.kcvs) != len(lot.key_slots):
         found = "no key" if key is None else f"{len(key.kcvs)} root key{'s' if len(key.kcvs) > 1 else ''}"
@@ -108,15 +132,21 @@ def _open(board: ClaimDocument, lot: LotConfig, region: str | None, private: Pri
         )
     dev_eui = Eui64.parse(board.dev_eui)
     keys = {slot: open_key(private, dev_eui, key, slot) for slot in lot.key_slots}
+    return _device(board, lot, region, key.generation, keys)
+
+
+def _device(
+    board: ClaimDocument, lot: LotConfig, region: str | None, generation: int, keys: Mapping[KeySlot, Secret]
+) -> Device:
     return Device(
-        dev_eui=dev_eui,
+        dev_eui=Eui64.parse(board.dev_eui),
         join_eui=Eui64.parse(board.join_eui),
         serial=board.serial,
         label=board.label,
         lorawan=lot.lorawan,
         region=region,
-        generation=key.generation,
-        app_key=keys["appkey"],
+        generation=generation,
+        app_key=keys.get("appkey"),
         nwk_key=keys.get("nwkkey"),
     )
 
@@ -179,5 +209,6 @@ def to_server(
 
 
 def _mark(ledger: BaseLedger, board: ClaimDocument, reason: str, operator: str) -> None:
-    assert board.proven is not None  # `select` took no other
-    ledger.mark_exported(Eui64.parse(board.dev_eui), board.proven, reason=reason, operator=operator)
+    generation = exportable(board)
+    assert generation is not None  # `select` took no other
+    ledger.mark_exported(Eui64.parse(board.dev_eui), generation, reason=reason, operator=operator)

@@ -32,6 +32,8 @@ class StepState:
     sentence: str = ""
     code: str = ""
     measurements: list[Measurement] = field(default_factory=list)
+    run: str | None = None
+    """The run that did the step, where that was an earlier one."""
 
     def measure(self, name: str, value: Value) -> Measurement:
         """Judge one value against its declaration; what was never declared is a failure, not a surprise."""

@@ -13,13 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lorafab
+from lorafab.domain.flash_plan import joined
 from lorafab.domain.identity import Eui64
 from lorafab.domain.measurement import Measurement, Value
-from lorafab.domain.record import KeyRecord, MeasurementRecord, PermitRecord, PictureRecord, RunRecord, StepRecord
+from lorafab.domain.provisioning import Evidence
+from lorafab.domain.record import (
+    FlashRecord,
+    KeyRecord,
+    LockRecord,
+    MeasurementRecord,
+    PermitRecord,
+    PictureRecord,
+    RunRecord,
+    StepRecord,
+)
 from lorafab.domain.verdict import Verdict
 from lorafab.errors import LorafabError, RecordError
 from lorafab.run.outcome import StepState
 from lorafab.run.redaction import without_keys
+from lorafab.steps.flash import Written
 from lorafab.stores.atomic import make_folder, write_file
 from lorafab.stores.journal import OrphanJournal, orphans
 from lorafab.stores.records import RecordStore
@@ -40,6 +52,7 @@ def step_record(state: StepState) -> StepRecord:
         sentence=state.sentence,
         code=state.code,
         measurements=tuple(map(_measurement_record, state.measurements)),
+        run=state.run,
     )
 
 
@@ -87,7 +100,7 @@ def make_record(run: Run, end: datetime) -> RunRecord:
             generation=assignment.generation,
             kcv_app=assignment.kcv_app,
             kcv_nwk=assignment.kcv_nwk,
-            evidence=facts.evidence or "asserted",
+            evidence=facts.evidence or _unasked(assignment.kcv_app),
         )
         if assignment
         else None,
@@ -106,12 +119,32 @@ def make_record(run: Run, end: datetime) -> RunRecord:
             PermitRecord(name=name, reason=reason, used=name in run.used_permits)
             for name, reason in station.options.permits
         ),
+        lock=facts.lock,
+        flash=_flash_record(facts.written) if facts.written else None,
+        lost=tuple(facts.lost),
         verdict=cast(Any, verdict.value),
         code=code,
         cause=cause,
         ledger_head=station.ledger.head(),
         report_file=f"{run.id}.html",
     )
+
+
+def _flash_record(written: Written) -> FlashRecord:
+    plan = written.plan
+    return FlashRecord(
+        kept=tuple(f"{place.span} {place.name}" for place in plan.keep),
+        erased=tuple(map(str, joined(plan.erase))),
+        mass_erase=plan.mass_erase is not None,
+        programmed=tuple(map(str, joined(segment.span for segment in plan.program))),
+        skipped=tuple(map(str, joined(plan.skip))),
+        retries=written.retries,
+    )
+
+
+def _unasked(kcv_app: str | None) -> Evidence:
+    """How a key is known of which the run did not ask the board."""
+    return "unproven" if kcv_app is None else "asserted"
 
 
 def _picture(file: tuple[str, str] | None, reader: str) -> PictureRecord | None:
@@ -192,7 +225,8 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
     first, label = _facts(events, "start", "facts"), events.get("label", {})
     assigned, chip = events.get("assigned", {}), events.get("chip", {})
     picture = label.get("picture")
-    dev_eui = chip.get("dev_eui") or label.get("dev_eui")
+    decided = events.get("factory eui", {})  # by hardware, which may be asked late
+    dev_eui = decided.get("dev_eui") or chip.get("dev_eui") or label.get("dev_eui")
     last = str(orphan.events[-1]["event"]) if orphan.events else "the first line of its journal"
     cause = f"the run was killed or lost its power after it had noted {last!r}; run this board again"
     if "verdict" in events:
@@ -216,14 +250,14 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
             generation=assigned["generation"],
             kcv_app=assigned["kcv_app"],
             kcv_nwk=assigned["kcv_nwk"],
-            evidence=events.get("read back", {}).get("evidence", "asserted"),
+            evidence=events.get("read back", {}).get("evidence") or _unasked(assigned["kcv_app"]),
         )
         if assigned
         else None,
         picture=_picture((picture[0], picture[1]), str(label.get("reader", ""))) if picture else None,
         image_file=None,
         image_version=None,
-        image_sha256=None,
+        image_sha256=events.get("locking", {}).get("image_sha256"),
         plan_sha256=str(first.get("plan_sha256", "")),
         config_sha256=str(first.get("config_sha256", "")),
         lorafab_version=str(first.get("lorafab_version", "")),
@@ -231,6 +265,8 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
         steps=_steps(orphan, station),
         transcript=(),
         permits=(),
+        lock=LockRecord.model_validate(events["locking"]["lock"]) if "locking" in events else None,
+        lost=tuple(event["facts"]["lost"] for event in orphan.events if event["event"] == "unlocking"),
         verdict="INTERRUPTED",
         code="KILLED",
         cause=cause,

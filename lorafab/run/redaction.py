@@ -19,6 +19,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from lorafab.domain.secret import Secret, living_secrets
+from lorafab.domain.weak import weak_key
 
 _PIECE = 4  # bytes: 1000 random hex digits hold one of the 26 pieces of a key by chance 6 times in a million
 _PIECE_BASE64 = 6  # bytes: seven characters and more, so that no word of a sentence is one
@@ -86,18 +87,18 @@ class _Text:
         )
 
 
-_needles: WeakKeyDictionary[Secret, _Needles] = WeakKeyDictionary()
+_needles: WeakKeyDictionary[Secret, _Needles | None] = WeakKeyDictionary()
 
 
 def holds_key(text: str, secrets: Iterable[Secret]) -> bool:
     """Whether a piece of one of these keys is in the text, in any of the shapes above."""
     prepared = _Text(text)
     for secret in secrets:
-        if secret.is_trivial():
-            continue  # blank memory is no key, and zeros are everywhere
         if secret not in _needles:
-            _needles[secret] = _Needles(secret.reveal())
-        if prepared.holds(_needles[secret]):
+            # Blank memory and published defaults are no secret, and zeros and a maker's numbers are everywhere.
+            _needles[secret] = None if weak_key(secret.kcv()) else _Needles(secret.reveal())
+        needles = _needles[secret]
+        if needles is not None and prepared.holds(needles):
             return True
     return False
 

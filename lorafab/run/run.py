@@ -4,11 +4,12 @@ The order is the safety: a label and a chip are bound and the key is sealed befo
 programmer; every turn is in the journal before it is taken; a PASS is a record on disk before it is shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
+from typing import Any
 
 import lorafab
 from lorafab.domain.identity import REGIONS, Eui64, is_virtual_chip
@@ -17,20 +18,32 @@ from lorafab.domain.label import Label
 from lorafab.domain.measurement import Measurement, Value
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.provisioning import Evidence, Found
-from lorafab.domain.record import RunRecord
+from lorafab.domain.record import LockRecord, RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.drivers.image_build import remove_leftovers
 from lorafab.drivers.image_file import load_image
-from lorafab.errors import DutError, ForeignIdentity, JigError, LorafabError, PlanError, RecordError
-from lorafab.interfaces import ChipInfo, ClaimRequest, IdentityStore, Link, Programmer, Scan
-from lorafab.run import recording
+from lorafab.errors import (
+    DutError,
+    ForeignIdentity,
+    JigError,
+    LorafabError,
+    NvmDamaged,
+    PlanError,
+    ProbeError,
+    RecordError,
+)
+from lorafab.interfaces import ChipInfo, Claim, ClaimRequest, IdentityStore, Ledger, Link, Programmer, Scan, Vault
+from lorafab.run import locked, recording
 from lorafab.run.identity_store import open_identity_store
 from lorafab.run.outcome import Cause, RunState, StepState, sentence_of
 from lorafab.run.station import Station
 from lorafab.steps import chip as chip_step
 from lorafab.steps import identity as identity_step
 from lorafab.steps import keys as keys_step
+from lorafab.steps.counters import GAP, MAX_RAISE
+from lorafab.steps.flash import PERMIT_MASS_ERASE, Written, stored_nonce
 from lorafab.steps.label import LabelIdentity, identify, read_label
+from lorafab.steps.lock import Closed, hides_itself
 from lorafab.steps.shell import Shell
 from lorafab.stores.journal import RunJournal
 from lorafab.stores.records import RecordStore
@@ -54,6 +67,12 @@ class Facts:
     assignment: identity_step.Assignment | None = None
     evidence: Evidence | None = None
     """How the key on the board is known; None until the board was asked for it."""
+    lock: LockRecord | None = None
+    """None until the board is about to be locked."""
+    lost: list[str] = field(default_factory=list)
+    """What was erased that a run keeps otherwise, and why: sentences."""
+    written: Written | None = None
+    """What the flash session did; None until it has ended well."""
 
     @property
     def dev_eui(self) -> Eui64 | None:
@@ -89,6 +108,10 @@ class Run:
         self.attempt = 1
         self._journal: RunJournal | None = None
         self.used_permits: set[str] = set()
+        self.running: str | None = None
+        """Test of the step that runs."""
+        self.resumed: RunRecord | None = None
+        """The run that was cut short while it locked this board, and that this one goes on with."""
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
@@ -190,10 +213,16 @@ class Run:
     def chip(self) -> ChipInfo:
         """Connect and check the chip, whose label is known before; nothing is written. Raises WrongChip, ProbeError.
 
-        Where the lot takes its DevEUIs from chips, this completes what the label says: BoundElsewhere.
+        Where the lot takes its DevEUIs from chips, this completes what the label says: BoundElsewhere. A locked chip
+        goes on where its run was cut short, is opened, or refused: ReadProtected.
         """
         label = self.label
-        chip = chip_step.check_chip(self.programmer, self.station.mcu)
+        try:
+            chip = chip_step.check_chip(self.programmer, self.station.mcu)
+        except ProbeError:
+            if not hides_itself(self.programmer):
+                raise
+            chip = locked.meet(self, None)
         if is_virtual_chip(chip.unique_id) and self.station.lot.kind != "demo":
             raise JigError(
                 f"chip {chip.unique_id} is a virtual one, and lot {self.station.lot.lot} is of real boards; "
@@ -203,6 +232,8 @@ class Run:
         if self.station.factory_eui is not None:
             self._identify(label, chip_step.read_factory_eui(self.programmer, self.station.factory_eui))
         self.note("chip", chip_id=chip.unique_id, dev_eui=self._dev_eui_text())
+        if self.resumed is None and self.programmer.is_locked():
+            self.facts.chip = chip = locked.meet(self, chip)
         return chip
 
     @cached_property
@@ -214,8 +245,9 @@ class Run:
     def request(self) -> ClaimRequest:
         """Which label and chip are to be bound; hardware that decides on the DevEUI was asked for its EUI-64."""
         station, chip_id = self.station, self.chip.unique_id
-        if station.lot.dev_eui.source == self.station.config.product.identity.store:
-            self._identify(self.label, self.store.factory_eui())
+        if self._hardware_decides:
+            self._identify(self.label, self._factory_eui())
+            self.note("factory eui", dev_eui=self._dev_eui_text())
         dev_eui, label, serial = self._claimed()
         return ClaimRequest(
             dev_eui=dev_eui,
@@ -229,26 +261,36 @@ class Run:
             operator=station.options.operator,
         )
 
+    def _factory_eui(self) -> Eui64 | None:
+        """Ask the identity store's hardware. A chip that had passed has not any more when that is refused."""
+        try:
+            return self.store.factory_eui()
+        except DutError:
+            # The FAIL comes before the claim, so that nothing else would keep this board from the customer.
+            if (known := self.station.ledger.find(self.chip.unique_id)) is not None:
+                self.station.ledger.mark_writing(Eui64.parse(known["dev_eui"]), self.id)
+            raise
+
+    @property
+    def _hardware_decides(self) -> bool:
+        """Whether the DevEUI is the one that the identity store's hardware came with."""
+        return self.station.lot.dev_eui.source == self.station.config.product.identity.store
+
     @cached_property
     def assignment(self) -> identity_step.Assignment:
         """Claim the identity; a new key is durable and sealed when this returns."""
+        if self.resumed is not None:
+            return locked.assignment(self, self.resumed)
         station, request = self.station, self.request
-        name = station.config.region
-        region = None if name is None else REGIONS[name]
-        slots = () if station.config.product.identity.store == "secure-element" else station.lot.key_slots
-        wanted = identity_step.Wanted(station.lot.join_eui, region, station.lot.lot, slots)
         known = station.ledger.find(str(request.dev_eui))
         if known is not None and known["chip_id"] == request.chip_id:
             station.ledger.claim(request)  # this very board again: from here on a FAIL takes away that it had passed
         self.facts.found = found = self.store.look()
         self.note("claiming", dev_eui=str(request.dev_eui), chip_id=request.chip_id, page=found.state.value)
-        assign = partial(identity_step.assign, found, request, wanted, station.ledger, station.vault)
-        try:
-            assignment = assign(permit=False)
-        except ForeignIdentity:
-            if not self._permit(identity_step.PERMIT_OVERWRITE):
-                raise
-            assignment = assign(permit=True)
+        assignment = self.assign(found, station.ledger, station.vault)
+        if self.clears_flash:
+            nonce = stored_nonce(self.programmer, station.memory)
+            assignment = replace(assignment, claim=self.note_counters_lost(assignment.dev_eui, nonce))
         self.facts.assignment = assignment
         self.note(
             "assigned",
@@ -256,8 +298,59 @@ class Run:
             kcv_app=assignment.kcv_app,
             kcv_nwk=assignment.kcv_nwk,
             new_key=assignment.to_write is not None,
+            findings=assignment.findings,
         )
         return assignment
+
+    def assign(self, found: Found, ledger: Ledger, vault: Vault) -> identity_step.Assignment:
+        """Decide on the board's identity by what it holds. Raises as `identity_step.assign`."""
+        station, lot = self.station, self.station.lot
+        name = station.config.region
+        region = None if name is None else REGIONS[name]
+        slots = () if station.config.product.identity.store == "secure-element" else lot.key_slots
+        wanted = identity_step.Wanted(lot.join_eui, region, lot.lot, slots)
+        keep = not (self.clears_flash and self.store.stage == "image")
+        assign = partial(identity_step.assign, found, self.request, wanted, ledger, vault, keep=keep)
+        try:
+            return assign(permit=False)
+        except ForeignIdentity:
+            if not self.permit(identity_step.PERMIT_OVERWRITE):
+                raise
+            return assign(permit=True)
+
+    @property
+    def known(self) -> Mapping[str, Any] | None:
+        """What the ledger has of this board, by its DevEUI or, before that is known, by its chip."""
+        who = self.chip.unique_id if self.facts.dev_eui is None else str(self.facts.dev_eui)
+        return self.station.ledger.find(who)
+
+    @cached_property
+    def clears_flash(self) -> bool:
+        """Whether all of the flash is to be erased: by permit, or because an earlier run began to and was cut short.
+
+        That run has noted it in the ledger before it began; as long as no counters are stored anew, the power may have
+        gone in the middle of it.
+        """
+        if self.permit(PERMIT_MASS_ERASE):
+            return True
+        begun = self.known is not None and self.known.get("counters_erased", False)
+        return begun and stored_nonce(self.programmer, self.station.memory) is None
+
+    def note_counters_lost(self, dev_eui: Eui64, dev_nonce: int | None) -> Claim:
+        """The counter region is about to be erased, whose last DevNonce was read; durable when this returns.
+
+        The board goes on behind the highest DevNonce that the ledger knows (`check_counters`).
+        """
+        ledger = self.station.ledger
+        seen = (ledger.find(str(dev_eui)) or {}).get("dev_nonce") or 0
+        if max(seen, dev_nonce or 0) + GAP > MAX_RAISE:
+            raise NvmDamaged(
+                f"the board's DevNonce is {max(seen, dev_nonce or 0)}, and after an erase the shell brings it up by "
+                f"{MAX_RAISE} at most; nothing was erased: run the board without the permit, or quarantine it"
+            )
+        if dev_nonce is not None and dev_nonce > seen:
+            ledger.note_nonce(dev_eui, dev_nonce, self.id)
+        return ledger.note_erased(dev_eui, self.id)
 
     @cached_property
     def contents(self) -> Sequence[Segment]:
@@ -292,7 +385,7 @@ class Run:
         ledger = self.station.ledger
         if self.store.stage != "firmware":
             ledger.mark_writing(self.assignment.dev_eui, self.id)
-        elif self.facts.dev_eui is not None:
+        elif self.facts.dev_eui is not None and not self._hardware_decides:
             ledger.claim(self.request)
             ledger.mark_writing(self.request.dev_eui, self.id)
         elif (known := ledger.find(self.chip.unique_id)) is not None:
@@ -331,15 +424,15 @@ class Run:
     @cached_property
     def shell(self) -> Shell:
         """The firmware's shell on the line."""
-        return Shell(self.link, self.station.config.station.link.reply_timeout_s, self._still_there)
+        return Shell(self.link, self.station.config.station.link.reply_timeout_s, self.still_there)
 
-    def _still_there(self) -> None:
+    def still_there(self) -> None:
         """Raise ProbeError when the chip does not answer its probe either, so that nobody blames the firmware."""
         memory = self.station.memory
         with suppress(DutError):
             self.station.programmer.read(Span(memory.flash.start, memory.flash.word_size))
 
-    def _permit(self, name: str) -> bool:
+    def permit(self, name: str) -> bool:
         """Whether the run was given this permit, which is then used."""
         granted = any(permit == name for permit, _ in self.station.options.permits)
         if granted:
@@ -355,7 +448,16 @@ class Run:
 
     def start_step(self, test: str) -> None:
         """A step begins."""
+        self.running = test
         self.note("step", test=test)
+
+    def carry(self, state: StepState) -> bool:
+        """Whether a step was done by the run that this one goes on with, whose results it then has."""
+        return locked.carry(self, state)
+
+    def lock(self) -> Closed:
+        """Close the board to every probe. Raises as `lorafab.steps.lock.lock_board`."""
+        return locked.lock(self)
 
     def end_step(self, state: StepState) -> None:
         """A step has ended, whatever came of it."""

@@ -107,6 +107,8 @@ class Session:
         self.ended = True
         if self.run is not None:
             self.record = self.run.finish()
+            if self.run.facts.assignment is not None:
+                self.notices += self.run.facts.assignment.findings
             if self.record is not None and self.record.verdict == self.verdict.value:
                 self.report = self._report(self.run, self.record)
             self.run.leave()

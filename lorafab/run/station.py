@@ -14,6 +14,7 @@ from lorafab.config.models import LotConfig
 from lorafab.domain.memory_map import MemoryMap
 from lorafab.errors import ConfigError, LedgerError, UsageError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
+from lorafab.run.identity_store import check_store
 from lorafab.steps.label import identify, read_label
 from lorafab.stores.keyring import demo_paths, ensure_demo
 from lorafab.stores.ledger import BaseLedger
@@ -37,6 +38,8 @@ class Options:
     operator: str = ""
     permits: tuple[tuple[str, str], ...] = ()
     """(name, reason)."""
+    plan_only: bool = False
+    """Nothing may be written, neither to the board nor to the ledger."""
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Station:
 def open_station(config: LineConfig, root: Path, data: Path, options: Options, clock: Clock) -> Station:
     """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
     lot, mcu = config.lot, mcu_of(config)
+    check_store(config)
     ledger = open_ledger(config, data, clock)
     vault = open_vault(config, root, data, ledger)
     with ExitStack() as stack:

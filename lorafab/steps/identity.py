@@ -6,6 +6,7 @@ from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64, Identity, KeySlot
 from lorafab.domain.identity_block import REGION_NONE, BlockState
 from lorafab.domain.provisioning import Found, Held
+from lorafab.domain.weak import weak_key
 from lorafab.errors import ForeignIdentity
 from lorafab.interfaces import Claim, ClaimRequest, Ledger, Vault
 
@@ -37,27 +38,38 @@ class Assignment:
     kcv_nwk: str | None
     claim: Claim
     to_write: Identity | None
+    findings: tuple[str, ...] = ()
+    """What was wrong with the keys that the board came with: sentences for the operator."""
 
 
 def assign(
-    found: Found, request: ClaimRequest, wanted: Wanted, ledger: Ledger, vault: Vault, *, permit: bool
+    found: Found,
+    request: ClaimRequest,
+    wanted: Wanted,
+    ledger: Ledger,
+    vault: Vault,
+    *,
+    permit: bool,
+    keep: bool = True,
 ) -> Assignment:
     """Claim the identity, and draw a new key unless the board already holds one that the ledger knows.
 
-    ``permit`` allows another identity on the board to be overwritten. When this returns, the binding and the
+    ``permit`` allows another identity on the board to be overwritten; without ``keep`` the board's own is about to be
+    erased, and it gets a new key in any case. When this returns, the binding and the
     sealed key are durable; no byte of key has reached the board. Raises BoundElsewhere, ForeignIdentity,
     LedgerError, VaultError.
     """
+    findings = _weak_keys(found)
     known = ledger.find(request.chip_id) or ledger.find(str(request.dev_eui))
     if known is None and not permit:
-        _refuse_foreign(found, request)
+        _refuse_foreign(found, request, ledger)
     claim = ledger.claim(request)
-    if found.held is not None and _is_ours(found.held, claim, request, wanted):
+    if keep and found.held is not None and _is_ours(found.held, claim, request, wanted):
         return _keep(found.held, request, claim)
-    if found.held is not None and not permit and _is_anothers(found.held, request, ledger):
+    if found.held is not None and not permit and _is_anothers(found, found.held, request, ledger):
         raise ForeignIdentity(_foreign(str(found.held.dev_eui), request))
     if not wanted.slots:
-        return Assignment(request.dev_eui, wanted.join_eui, request.serial, 0, None, None, claim, None)
+        return Assignment(request.dev_eui, wanted.join_eui, request.serial, 0, None, None, claim, None, findings)
     generation = len(claim.generations) + 1
     drawn = {slot: vault.new_key(request.dev_eui, generation, slot) for slot in wanted.slots}
     claim = ledger.add_key(request.dev_eui, generation, [sealed for _, sealed in drawn.values()], request.run)
@@ -81,12 +93,24 @@ def assign(
         kcv_nwk=nwk[1].kcv if nwk else None,
         claim=claim,
         to_write=identity,
+        findings=findings,
     )
 
 
-def _refuse_foreign(found: Found, request: ClaimRequest) -> None:
+def _weak_keys(found: Found) -> tuple[str, ...]:
+    """Keys on the board that are no secret: keys that were read, and check values that its firmware said."""
+    kcvs = {key.kcv() for key in found.keys}
+    if found.held is not None:
+        kcvs |= {kcv for kcv in (found.held.kcv_app, found.held.kcv_nwk) if kcv is not None}
+    names = sorted(name for kcv in kcvs if (name := weak_key(kcv)) is not None)
+    return tuple(f"the board came with {name}, which is no secret; this run gives it its own key" for name in names)
+
+
+def _refuse_foreign(found: Found, request: ClaimRequest, ledger: Ledger) -> None:
     """A chip that the ledger has never seen must come without an identity of ours."""
     if found.state in (BlockState.BLANK, BlockState.UNREADABLE):
+        return
+    if found.factory and found.held is not None and not _is_anothers(found, found.held, request, ledger):
         return
     if found.held is not None and found.held.dev_eui == request.dev_eui and found.held.generation is None:
         return  # a modem that came with a DevEUI, which is on its label
@@ -101,9 +125,9 @@ def _foreign(what: str, request: ClaimRequest) -> str:
     )
 
 
-def _is_anothers(held: Held, request: ClaimRequest, ledger: Ledger) -> bool:
+def _is_anothers(found: Found, held: Held, request: ClaimRequest, ledger: Ledger) -> bool:
     """Whether the board holds another board's number, or another board's key."""
-    if held.dev_eui != request.dev_eui:
+    if held.dev_eui != request.dev_eui and (not found.factory or ledger.find(str(held.dev_eui)) is not None):
         return True
     owners = {ledger.who_has(kcv) for kcv in (held.kcv_app, held.kcv_nwk) if kcv not in (None, "-")}
     return bool(owners - {None, request.dev_eui})
@@ -117,7 +141,7 @@ def _is_ours(held: Held, claim: Claim, request: ClaimRequest, wanted: Wanted) ->
     generation = next(
         (g for g in claim.generations if held.kcv_app == g.kcv_app and held.generation in (None, g.number)), None
     )
-    if generation is None or generation.number <= claim.retired:
+    if generation is None or generation.number <= claim.retired or weak_key(generation.kcv_app) is not None:
         return False
     region = REGION_NONE if wanted.region is None else wanted.region
     pairs = (

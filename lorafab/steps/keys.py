@@ -1,6 +1,7 @@
 """Does the board hold its identity, and does its firmware see the same?"""
 
 from lorafab.domain.provisioning import Evidence
+from lorafab.domain.weak import weak_key
 from lorafab.errors import ForeignIdentity
 from lorafab.interfaces import IdentityStore
 from lorafab.steps.identity import Assignment
@@ -13,6 +14,12 @@ def check_store(store: IdentityStore, assignment: Assignment) -> Evidence:
     What a store does not say is not compared. Raises ForeignIdentity, and what the store raises.
     """
     held, evidence = store.read_back()
+    for kcv in (held.kcv_app, held.kcv_nwk):
+        if (name := weak_key(kcv)) is not None:
+            raise ForeignIdentity(
+                f"the identity on the board has {name}, wanted the one that it was given; repeat once, then set the "
+                "board aside"
+            )
     pairs = {
         "DevEUI": (held.dev_eui, assignment.dev_eui),
         "JoinEUI": (held.join_eui, assignment.join_eui),

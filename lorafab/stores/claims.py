@@ -4,8 +4,9 @@ Life: *reserved* (bound, key sealed) -> *written* (read back from the board) -> 
 and *scrapped* from anywhere; *void* for a label that was spoiled before any board bore it. It never becomes free again.
 A rework leaves the state as it was until the board is about to be written (*reserved* again) or fails (*written*): a
 run that dies before that has changed nothing on the board, which still holds what it passed with. Only *passed* is
-exported, and only with the generation ``proven``. What a run says of a board counts as long as no later run has
-claimed the board: a run that was killed is completed afterwards, and must not speak over its successor.
+exported, and only with the generation ``proven``; a board whose secure element has a key of its own (generation 0, not
+in the vault) without a key. What a run says of a board counts as long as no later run has claimed the board: a run that
+was killed is completed afterwards, and must not speak over its successor.
 """
 
 import base64
@@ -14,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from lorafab.domain.identity import Eui64, KeySlot
 from lorafab.domain.provisioning import Evidence
@@ -31,6 +32,7 @@ _LONGEST_TEXT = 4096  # characters: a reason may be a paragraph, an entry of the
 _KCV = re.compile(r"[0-9A-F]{16}", re.ASCII)
 _KEY_ID = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
 LAST_GENERATION = 255  # identity block v1: one byte
+ELEMENT_KEY = 0  # generation of the key that a secure element came with: sealed nowhere, and known to nobody here
 LAST_NONCE = 0xFFFF  # DevNonce has 16 bits (TS001-1.0.4, 6.2.5)
 _REBIND = "`lorafab ledger rebind`"
 
@@ -106,7 +108,7 @@ class ClaimDocument(BaseModel):
     proven: int | None
     """Generation whose check value was read from the board in the run that passed."""
     exported: int | None
-    """Generation that was last handed to the customer."""
+    """Generation that was last handed to the customer; 0: the identity alone, its key is in a secure element."""
     attempts: int
     dev_nonce: int | None
     first_run: str
@@ -117,6 +119,16 @@ class ClaimDocument(BaseModel):
     created: str
     updated: str
     seq: int
+    counters_erased: bool = False
+    """The board was unlocked, which erased its counters, and has not passed since."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``counters_erased`` out where it is false: documents from before it keep their bytes and hashes."""
+        document: dict[str, Any] = written(self)
+        if not self.counters_erased:
+            document.pop("counters_erased", None)
+        return document
 
     @property
     def name(self) -> str:
@@ -140,11 +152,13 @@ class ClaimDocument(BaseModel):
             attempts=self.attempts,
             dev_nonce=self.dev_nonce,
             exported=self.exported,
+            counters_erased=self.counters_erased,
         )
 
     def public(self) -> dict[str, Any]:
-        """JSON-ready, without the sealed boxes."""
-        return self.model_dump(mode="json", exclude={"generations": {"__all__": {"boxes"}}})
+        """JSON-ready, without the sealed boxes; ``key_evidence`` is :func:`evidence_of`."""
+        document = self.model_dump(mode="json", exclude={"generations": {"__all__": {"boxes"}}})
+        return {**document, "key_evidence": evidence_of(self)}
 
 
 def unique_keys(document: ClaimDocument) -> set[tuple[str, str]]:
@@ -365,6 +379,11 @@ def being_written(document: ClaimDocument) -> ClaimDocument:
     return document.changed(state="reserved", written=None)
 
 
+def erased(document: ClaimDocument) -> ClaimDocument:
+    """All that is on the board is about to be erased, its counters too. Raises ForeignIdentity."""
+    return being_written(document).changed(counters_erased=True)
+
+
 def failed(document: ClaimDocument, run: str) -> ClaimDocument:
     """The run failed: a board that had passed has not any more, unless a later run has the word."""
     mine = document.state == "passed" and document.run == run
@@ -374,14 +393,26 @@ def failed(document: ClaimDocument, run: str) -> ClaimDocument:
 def read_back(document: ClaimDocument, generation: int) -> ClaimDocument:
     """The board was read back with this generation. Raises LedgerError, ForeignIdentity."""
     refuse_retired(document)
-    _refuse_unknown(document, generation)
+    if generation != ELEMENT_KEY:
+        _refuse_unknown(document, generation)
+    elif document.generations:
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} was given {len(document.generations)} keys of the vault's, and now a secure "
+            "element is said to have the key; find out which of the two is true, and correct the product or the lot"
+        )
     return document.changed(state="written", written=generation)
 
 
 def passed(document: ClaimDocument, generation: int, run: str, evidence: Evidence = "read back") -> ClaimDocument:
     """The run passed with this generation. Raises LedgerError, ForeignIdentity."""
     refuse_retired(document)
-    _refuse_unknown(document, generation)
+    if generation != ELEMENT_KEY:
+        _refuse_unknown(document, generation)
+    if (generation == ELEMENT_KEY) != (evidence == "unproven"):
+        raise LedgerError(
+            f"DevEUI {document.dev_eui} cannot pass with key generation {generation} as {evidence}: a secure element's "
+            f"own key, generation {ELEMENT_KEY}, is unproven, and no other one is; this is a fault of the run"
+        )
     if document.run != run:
         raise LedgerError(
             f"DevEUI {document.dev_eui} cannot pass in run {run}: run {document.run} has worked on this board since; "
@@ -392,7 +423,8 @@ def passed(document: ClaimDocument, generation: int, run: str, evidence: Evidenc
             f"DevEUI {document.dev_eui} cannot pass with key generation {generation}: that generation was not the last "
             "one read back from the board; start the run again"
         )
-    return document.changed(state="passed", proven=generation if evidence == "read back" else None)
+    proven = generation if evidence == "read back" else None
+    return document.changed(state="passed", proven=proven, counters_erased=False)
 
 
 def _refuse_unknown(document: ClaimDocument, generation: int) -> None:
@@ -453,17 +485,35 @@ def moved(document: ClaimDocument, state: State) -> ClaimDocument:
     return document.changed(state=state)
 
 
+def evidence_of(document: ClaimDocument) -> Evidence | None:
+    """How the key is known of a board that passed; None for all others."""
+    if document.state not in ("passed", "exported"):
+        return None
+    if document.written == ELEMENT_KEY:
+        return "unproven"
+    return "asserted" if document.proven is None else "read back"
+
+
+def exportable(document: ClaimDocument) -> int | None:
+    """Key generation that the customer may be handed, 0 for none but the element's own.
+
+    None for a board that has not passed, and for one whose key nobody has read back: it may have another.
+    """
+    return {"read back": document.proven, "unproven": ELEMENT_KEY}.get(evidence_of(document) or "")
+
+
 def is_export_due(document: ClaimDocument) -> bool:
     """Whether the customer lacks the generation that this board passed with.
 
     For a board that was exported before (``exported`` is not None) that is the re-export due after a new key.
     """
-    return document.state == "passed" and document.proven != document.exported
+    due = exportable(document)
+    return document.state == "passed" and due is not None and due != document.exported
 
 
 def exported(document: ClaimDocument, generation: int) -> ClaimDocument:
-    """The customer has this generation. Raises LedgerError unless it is the proven one of a board that passed."""
-    if document.state not in ("passed", "exported") or document.proven != generation:
+    """The customer has this generation. Raises LedgerError unless it is the :func:`exportable` one."""
+    if exportable(document) != generation:
         raise LedgerError(
             f"DevEUI {document.dev_eui} is {document.state} with proven key generation {document.proven or '-'}, and "
             f"generation {generation} cannot be exported; export again what has passed"

@@ -136,6 +136,16 @@ class BaseLedger(ABC):
         A second call by the same run changes nothing. Raises BoundElsewhere (the sentence names the DevEUI, the
         earlier chip or label and the earlier run), ForeignIdentity (retired), LedgerError (also: lot closed).
         """
+        return self._changed(self._claiming(request)).claim()
+
+    def rehearse_claim(self, request: ClaimRequest) -> Claim:
+        """What `claim` would answer now; nothing is bound. Raises as it does."""
+        result = self._claiming(request)(self._read())
+        document = result.new if isinstance(result, Change) else result
+        assert isinstance(document, ClaimDocument)
+        return document.claim()
+
+    def _claiming(self, request: ClaimRequest) -> Work:
         claims.check_request(request)
 
         def work(reader: Reader) -> Change | Document:
@@ -148,7 +158,7 @@ class BaseLedger(ABC):
             new = claims.rework(current, request)
             return current if current.run == request.run else Change("rework", request.run, new, current)
 
-        return self._changed(work).claim()
+        return work
 
     def add_key(self, dev_eui: Eui64, generation: int, keys: Sequence[SealedKey], run: str) -> Claim:
         """Keep sealed keys as the next generation (last + 1, at most 255).
@@ -171,18 +181,28 @@ class BaseLedger(ABC):
         return self._step("writing", dev_eui, run, claims.being_written)
 
     def mark_written(self, dev_eui: Eui64, generation: int, run: str) -> Claim:
-        """The board was read back with this generation's keys. Raises LedgerError, ForeignIdentity."""
+        """The board was read back with this generation's keys; 0: its secure element has one of its own.
+
+        Raises LedgerError, ForeignIdentity.
+        """
         return self._step("written", dev_eui, run, lambda current: claims.read_back(current, generation), always=True)
 
     def note_nonce(self, dev_eui: Eui64, dev_nonce: int, run: str) -> Claim:
         """Remember a DevNonce, 0..65535, seen on the board. Raises NvmDamaged when it went back, LedgerError."""
         return self._step("nonce", dev_eui, run, lambda current: claims.with_nonce(current, dev_nonce))
 
+    def note_erased(self, dev_eui: Eui64, run: str) -> Claim:
+        """All that is on the board is about to be erased, its counters too: *reserved* until it is read back.
+
+        ``counters_erased`` stays until the board passes. Raises ForeignIdentity.
+        """
+        return self._step("erased", dev_eui, run, claims.erased)
+
     def mark_passed(self, dev_eui: Eui64, generation: int, run: str, evidence: Evidence = "read back") -> Claim:
         """The run passed with this generation, which is *proven* when it was read back. Raises LedgerError,
         ForeignIdentity.
 
-        LedgerError also when another run has claimed the board since.
+        LedgerError also when another run has claimed the board since. Generation 0 is "unproven", and no other is.
         """
         return self._step(
             "passed", dev_eui, run, lambda current: claims.passed(current, generation, run, evidence), always=True
@@ -372,7 +392,7 @@ class BaseLedger(ABC):
         return document
 
     def mark_exported(self, dev_eui: Eui64, generation: int, *, reason: str, operator: str) -> Claim:
-        """The customer has this generation, the proven one. Raises LedgerError."""
+        """The customer has this generation, the proven one, or 0 where the key is the element's. Raises LedgerError."""
         _need(reason, operator, "export")
 
         def work(reader: Reader) -> Change | Document:

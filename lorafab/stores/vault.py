@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from lorafab.domain.identity import Eui64, KeySlot
 from lorafab.domain.secret import KEY_SIZE, Secret
+from lorafab.domain.weak import weak_key
 from lorafab.errors import VaultError
 from lorafab.interfaces import SealedBox, SealedKey
 from lorafab.stores.atomic import disk_errors, require_space, to_json, write_file
@@ -32,18 +33,12 @@ PublicKey = X25519PublicKey
 _NEEDED = 1 << 20  # bytes free on the mirror's disk: the boxes of many boards, so that it is told before the last one
 _DRAWS = 8  # a sound source gives a key to refuse once in 2^119 draws
 
-# Keys that firmware ships with: LoRaMac-node src/peripherals/soft-se/se-identity.h (APP_KEY, NWK_KEY; it is the
-# AES-128 example key of FIPS 197), and the example of RAK's RUI3 (forum.rakwireless.com, topic 14010).
-_DEFAULT_KEYS: Final = tuple(
-    Secret(bytes.fromhex(text)) for text in ("2B7E151628AED2A6ABF7158809CF4F3C", "AC1F09FFFE1302CEAC1F09FFF9153172")
-)
-
 
 def _draw() -> Secret:
     """Draw a root key: the only place where one comes from, and nothing from outside reaches it."""
     for _ in range(_DRAWS):
         key = Secret(secrets.token_bytes(KEY_SIZE))
-        if not key.is_trivial() and not any(key.same_as(known) for known in _DEFAULT_KEYS):
+        if weak_key(key.kcv()) is None:
             return key
     raise VaultError(
         "the operating system's randomness gives trivial or well-known keys; take this computer out of production"

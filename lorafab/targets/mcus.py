@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lorafab.domain.identity import Eui64
-from lorafab.domain.memory_map import Area, Span
+from lorafab.domain.memory_map import Area, Span, Times
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ class McuFacts:
 _DEV_ID = 0xFFF  # DBGMCU_IDCODE bits 11:0
 _KIB = 1024
 
+# Table of the flash memory's characteristics in the data sheets of STM32L4, WB and WL, typical values, not read again:
+# *unverified*. The page erase's maximum of the same flash, 24.47 ms, is quoted from the STM32L496's data sheet, 6.3.10.
+_L4_FLASH_TIMES = Times(erase_s=22.02e-3, unit=8, program_s=81.69e-6, mass_erase_s=22.13e-3)
+
 STM32WLE5JC = McuFacts(
     name="stm32wle5jc",
     # OpenOCD tcl/target/stm32wlx.cfg, and logs of real parts (SW-DP v2).
@@ -85,7 +89,7 @@ STM32WLE5JC = McuFacts(
     identity=Register(0xE0042000, _DEV_ID),
     identity_value=0x497,
     # RM0461 section 3.3.1 (same flash as RM0453 section 3.3): 128 pages of 2 KiB, double words with ECC.
-    flash=Area(0x08000000, 256 * _KIB, page_size=2 * _KIB, word_size=8, erased=0xFF),
+    flash=Area(0x08000000, 256 * _KIB, page_size=2 * _KIB, word_size=8, erased=0xFF, times=_L4_FLASH_TIMES),
     # stm32wle5xx.h: FLASHSIZE_BASE 0x1FFF75E0, a half-word in KiB.
     flash_size_registers=(Register(0x1FFF75E0, 0xFFFF),),
     flash_size_unit=_KIB,
@@ -105,14 +109,31 @@ STM32L072XZ = McuFacts(
     identity=Register(0x40015800, _DEV_ID),
     identity_value=0x447,
     # RM0367 section 3.3.1: 1536 pages of 128 bytes; written by words, erased to zero.
-    flash=Area(0x08000000, 192 * _KIB, page_size=128, word_size=4, erased=0x00),
+    # One page erase, half page (RM0367 section 3.3: 16 words) or word of the EEPROM takes 3.28 ms, typical and
+    # *unverified*; Zephyr's stm32l0.dtsi allows 4 ms. There is no mass erase but that of the read-out protection.
+    flash=Area(
+        0x08000000,
+        192 * _KIB,
+        page_size=128,
+        word_size=4,
+        erased=0x00,
+        times=Times(erase_s=3.28e-3, unit=64, program_s=3.28e-3),
+    ),
     # stm32l072xx.h: FLASHSIZE_BASE 0x1FF8007C, a half-word in KiB.
     flash_size_registers=(Register(0x1FF8007C, 0xFFFF),),
     flash_size_unit=_KIB,
     # stm32l072xx.h: UID_BASE 0x1FF80050; its third word lies at offset 0x14 (stm32l0xx_ll_utils.h, LL_GetUID_Word2).
     uid=(Span(0x1FF80050, 8), Span(0x1FF80064, 4)),
     # stm32l072xx.h: DATA_EEPROM_BASE, 6 KiB; RM0367 section 3.3.1: a page is one word.
-    eeprom=Area(0x08080000, 6 * _KIB, page_size=4, word_size=4, erased=0x00),
+    eeprom=Area(
+        0x08080000,
+        6 * _KIB,
+        page_size=4,
+        word_size=4,
+        erased=0x00,
+        overwrites=True,
+        times=Times(erase_s=3.28e-3, unit=4, program_s=3.28e-3),
+    ),
 )
 
 STM32L476XG = McuFacts(
@@ -124,7 +145,7 @@ STM32L476XG = McuFacts(
     identity=Register(0xE0042000, _DEV_ID),
     identity_value=0x415,
     # RM0351 section 3.3.1: two banks of 256 pages of 2 KiB, double words with ECC.
-    flash=Area(0x08000000, 1024 * _KIB, page_size=2 * _KIB, word_size=8, erased=0xFF),
+    flash=Area(0x08000000, 1024 * _KIB, page_size=2 * _KIB, word_size=8, erased=0xFF, times=_L4_FLASH_TIMES),
     # stm32l476xx.h: FLASHSIZE_BASE 0x1FFF75E0, UID_BASE 0x1FFF7590.
     flash_size_registers=(Register(0x1FFF75E0, 0xFFFF),),
     flash_size_unit=_KIB,
@@ -139,7 +160,16 @@ NRF52840 = McuFacts(
     identity=Register(0x10000100),
     identity_value=0x52840,
     # nRF52840 PS, NVMC: 256 pages of 4 KiB, words of 32 bits.
-    flash=Area(0x00000000, 1024 * _KIB, page_size=4 * _KIB, word_size=4, erased=0xFF),
+    # nRF52840 PS v1.11, NVMC: tERASEPAGE 85 ms, tWRITE 41 us. Its ERASEALL clears the UICR too, and with it what keeps
+    # the debug port open: it is no mass erase for us.
+    flash=Area(
+        0x00000000,
+        1024 * _KIB,
+        page_size=4 * _KIB,
+        word_size=4,
+        erased=0xFF,
+        times=Times(erase_s=85e-3, unit=4, program_s=41e-6),
+    ),
     # nRF52840 PS, FICR: CODEPAGESIZE in bytes times CODESIZE in pages.
     flash_size_registers=(Register(0x10000010), Register(0x10000014)),
     flash_size_unit=1,

@@ -14,7 +14,6 @@ from lorafab.targets.mcus import STM32L072XZ as FACTS
 
 FLASH, EEPROM = FACTS.flash, FACTS.eeprom
 ALGORITHM = Path(__file__).with_name("stm32l072.elf")
-EEPROM_ALGORITHM = Path(__file__).with_name("stm32l072-eeprom.elf")
 
 # The debug registers of the chip have a clock of their own, off after each reset (stm32l072xx.h: RCC_APB2ENR_DBGEN).
 RCC_APB2ENR = 0x40021034
@@ -67,7 +66,8 @@ def _memory_map() -> MemoryMap:
             page_size=EEPROM.page_size,
             phrase_size=EEPROM.word_size,
             erased_byte_value=EEPROM.erased,
-            algo=load_algorithm(EEPROM_ALGORITHM, EEPROM.word_size),
+            # Without pyOCD's CRC code: stock pyOCD reads these few bytes to compare.
+            algo=load_algorithm(ALGORITHM, EEPROM.word_size, erase_all="EraseEeprom") | {"analyzer_supported": False},
         ),
         # BOOT0 low: the flash is seen at 0, too (RM0367 section 2.4). Reading through it is the same as above.
         RomRegion(name="boot alias", start=0, length=FLASH.size, alias="flash", is_testable=False),

@@ -28,6 +28,8 @@ from lorafab.virtual.silicon import Console, Silicon, Sleep
 from lorafab.virtual.supply import Supply
 from lorafab.virtual.wire import SerialWire
 
+_LOOKS = 2  # the same words so many times again are a poll
+
 
 class Board:
     """One virtual board; make it with :meth:`open`. Attributes are read under ``lock`` when a thread may run it."""
@@ -71,6 +73,7 @@ class Board:
         self.power_cycles = 0  # how often the supply was switched on; what lives without power has forgotten since
         self.debugger_attached = False
         self.last_debug_access = time.monotonic()
+        self._looks, self._seen = 0, (0, list[int]())  # of a debugger at RAM
         self.wire = wire
         self.line = SerialLine(wire, self.faults, self.clock)
         self._closed = False
@@ -242,7 +245,10 @@ class Board:
             self._enter(address, 4 * count, write=False)
             if memory.before_read is not None:
                 memory.before_read(address, 4 * count)
-            return list(struct.unpack_from(f"<{count}I", memory.data, address - memory.base))
+            words = list(struct.unpack_from(f"<{count}I", memory.data, address - memory.base))
+            if memory.store is None:
+                self._debugger_looks((address, words))
+            return words
 
     def mem_write_words(self, address: int, words: Sequence[int]) -> None:
         """Write words from an aligned address on; raises BusFault, BusStall."""
@@ -293,6 +299,15 @@ class Board:
         """A debugger waits for the core to halt: while the flash is at work let it happen, instead of 150 looks."""
         if self.silicon.flash.busy_until is not None:
             self.core.run_until(self.clock.now_ns + cost.POLL_SKIP_NS, only_while_running=True)
+
+    def _debugger_looks(self, at: tuple[int, list[int]]) -> None:
+        """A debugger reads RAM: when it sees the same again and again it polls a program that waits for its flash."""
+        self._looks = self._looks + 1 if at == self._seen else 0
+        self._seen = at
+        until = self.silicon.flash.busy_until
+        if self._looks >= _LOOKS and until is not None:
+            skip = min(until, self.clock.now_ns + cost.POLL_SKIP_NS)
+            self.core.run_until(skip, only_while_running=True)
 
     # the console
 

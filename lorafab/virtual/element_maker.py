@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import NameOID
 
 from lorafab.virtual.parts.atecc608 import Atecc608
+from lorafab.virtual.silicon import Silicon
 
 _SIGNER_KEY = b"""\
 -----BEGIN PRIVATE KEY-----
@@ -47,8 +48,10 @@ _PROVISIONED = "2026-11-20T00:00:00.000Z"
 _HALF = 32  # bytes of R, of S, and of a coordinate
 
 
-def deliver(manifest: Path, element: Atecc608) -> None:
-    """Put an element on the manifest, unless it is there already."""
+def deliver(manifest: Path, silicon: Silicon) -> None:
+    """Put the element of a board on the manifest, unless it is there already."""
+    element = silicon.parts["element"]
+    assert isinstance(element, Atecc608)
     entries: list[dict[str, Any]] = json.loads(manifest.read_text()) if manifest.exists() else []
     serial = element.serial.hex()
     if any(entry["header"]["uniqueId"] == serial for entry in entries):

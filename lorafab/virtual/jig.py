@@ -28,11 +28,11 @@ class VirtualJig:
         made = not path.exists()
         self._board = registry.open_file(path, uart_link, chip)
         registry.attach(site, self._board)
-        element, manifest = self._board.silicon.parts.get("element"), boards.parent / "elements.json"
-        if element is not None and (made or not manifest.exists()):
+        manifest = boards.parent / "elements.json"
+        if "element" in self._board.silicon.parts and (made or not manifest.exists()):
             from lorafab.virtual.element_maker import deliver
 
-            deliver(manifest, element)
+            deliver(manifest, self._board.silicon)
 
     def present(self) -> bool:
         """A virtual nest is empty only by the fault plan."""

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import stat
 import subprocess
 import sys
@@ -282,7 +281,7 @@ def test_only_boards_that_passed_are_exported_and_the_others_are_counted(
     assert [row["dev_eui"] for row in rows(out.read_bytes())] == [str(good)]
     text = export("--format=csv", f"--out={factory.root / 'b.csv'}", "--plain").out
     assert "boards: 1\n" in text
-    assert f"  scrapped: 2 ({euis[4]}, {euis[5]})\n" in text
+    assert f"  scrapped: 2 boards ({euis[4]}, {euis[5]})\n" in text
 
 
 def test_a_rework_that_died_between_sealing_and_writing_ships_what_is_on_the_board(
@@ -376,13 +375,67 @@ def test_a_lot_of_another_ledger_is_refused(factory: Factory, export: Callable[.
     export("--format=csv", f"--out={factory.root / 'a'}", "--plain").refused(1, 32 * "a", factory.ledger.ledger_id)
 
 
-def test_keys_in_secure_elements_cannot_be_exported(factory: Factory, export: Callable[..., Answer]) -> None:
-    """They are refused by name, before anybody is asked for a passphrase."""
-    factory.lot()
-    path = factory.root / "stations" / "lots" / "L1.yaml"
-    source = '{source: secure-element, prefix: "0004A3", quantity: 500}'
-    path.write_text(re.sub(r"dev_eui: .*", f"dev_eui: {source}", path.read_text()))
-    export("--format=csv", f"--out={factory.root / 'a'}", "--plain").refused(1, "secure elements", "manifest")
+def test_a_key_that_was_only_asserted_is_not_exported(factory: Factory, export: Callable[..., Answer]) -> None:
+    """Nobody has read it back, so the board may hold another: named when it is left out, and when nothing else is."""
+    lot = factory.lot()
+    asserted = factory.claim(lot, 0)
+    factory.write(asserted, factory.seal(lot, asserted))
+    factory.ledger.mark_passed(asserted, 1, factory.runs[asserted], "asserted")
+    export("--format=csv", f"--out={factory.root / 'a'}", "--plain").refused(
+        1, f"the keys of 1 board ({asserted}) of lot L1 were only asserted: nobody has read them back", "by a join"
+    )
+    proven = factory.produce(lot, 1)
+    told = export("--format=csv", f"--out={factory.root / 'b'}", "--plain", "--json").document
+    assert (told["boards"], told["left_out"]) == (1, {"passed, key asserted": [str(asserted)]})
+    assert [row["dev_eui"] for row in rows((factory.root / "b").read_bytes())] == [str(proven)]
+    assert factory.state(asserted) == ("passed", None)
+
+
+def element(factory: Factory, number: int) -> Eui64:
+    """A board that passed with a secure element's own key."""
+    dev_eui = factory.claim(factory.lot(), number)
+    factory.write(dev_eui, 0)
+    factory.ledger.mark_passed(dev_eui, 0, factory.runs[dev_eui], "unproven")
+    return dev_eui
+
+
+@pytest.mark.parametrize("name", ["tts-csv", "chirpstack", "aws"])
+def test_formats_that_demand_keys_refuse_boards_with_secure_elements(
+    factory: Factory, export: Callable[..., Answer], name: str
+) -> None:
+    """By name, with what to do; the file is not made and nothing is noted."""
+    boards = [element(factory, number) for number in range(9)]
+    export(f"--format={name}", f"--out={factory.root / 'a'}", "--plain", *(FORMATS | OTHERS)[name]).refused(
+        1,
+        f"{name} demands root keys, and those of 9 boards ({', '.join(map(str, boards[:8]))}, ...) lie in their secure "
+        "elements, which give them to nobody; nothing was exported, choose csv, thingpark or tts-json",
+    )
+    assert not (factory.root / "a").exists()
+    assert factory.state(boards[0]) == ("passed", None)
+
+
+def test_boards_with_secure_elements_are_exported_without_keys(factory: Factory, export: Callable[..., Answer]) -> None:
+    """No column is empty where a key would be, nothing warns of keys in the clear, a second time changes nothing."""
+    boards = [element(factory, number) for number in (0, 1)]
+    for out in ("a", "b"):
+        told = export("--format=csv", f"--out={factory.root / out}", "--plain", "--json")
+        assert told.err == ""
+        assert told.document["exported_before"] == (2 if out == "b" else 0)
+    found = rows((factory.root / "a").read_bytes())
+    assert [(row["dev_eui"], row["generation"]) for row in found] == [(str(board), "0") for board in boards]
+    assert list(found[0]) == ["dev_eui", "join_eui", "serial", "generation", "lorawan", "region", "label"]
+    assert factory.state(boards[0]) == ("exported", 0)
+    assert len(history(factory)) == 2
+    assert told.document["re_keyed"] == []
+
+
+def test_a_lot_with_both_kinds_of_keys_is_refused(factory: Factory, export: Callable[..., Answer]) -> None:
+    """One file has one set of columns, and an empty key is a key of zeros to some who read it."""
+    factory.produce(factory.lot(), 0)
+    board = element(factory, 1)
+    export("--format=csv", f"--out={factory.root / 'a'}", "--plain").refused(
+        1, f"the keys of 1 board ({board}) lie in secure elements, and the other 1 of lot L1 have keys of the vault's"
+    )
 
 
 def test_a_lot_that_changed_its_lorawan_version_is_refused(factory: Factory, export: Callable[..., Answer]) -> None:
@@ -606,6 +659,18 @@ def test_what_got_through_is_exported_and_a_repeat_completes_the_rest(
     with running(tmp_path) as server:
         assert export(*grpc, f"--server={server.address}", "--json").document["boards"] == 4
     assert {factory.state(one) for one in boards} == {("exported", 1)}
+
+
+def test_a_server_is_not_even_asked_about_boards_without_keys(
+    factory: Factory, export: Callable[..., Answer], token: str, tmp_path: Path
+) -> None:
+    """Refused by name before the first call: a device without keys would be made, and never join."""
+    board = element(factory, 0)
+    with running(tmp_path) as server:
+        arguments = ("--format=chirpstack-grpc", f"--server={server.address}", "--insecure", token, *CHIRPSTACK)
+        export(*arguments).refused(1, f"chirpstack-grpc demands root keys, and those of 1 board ({board}) lie in")
+        assert server.state()["calls"] == []
+    assert factory.state(board) == ("passed", None)
 
 
 def test_a_server_that_refuses_the_token_gets_one_call(

@@ -131,12 +131,6 @@ def test_equal_keys_are_found_without_showing_them() -> None:
     assert Secret(KEY) != Secret(KEY)
 
 
-@pytest.mark.parametrize(("key", "trivial"), [(bytes(16), True), (b"\xff" * 16, True), (KEY, False)])
-def test_blank_memory_is_no_key(key: bytes, trivial: bool) -> None:
-    """Sixteen equal bytes are what erased memory looks like."""
-    assert Secret(key).is_trivial() is trivial
-
-
 @pytest.mark.parametrize("size", [0, 15, 17, 32])
 def test_a_key_has_sixteen_bytes(size: int) -> None:
     """Any other length is refused, and the refusal does not repeat the bytes."""

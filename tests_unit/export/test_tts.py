@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lorafab.domain.identity import REGIONS, Eui64
 from lorafab.domain.secret import Secret
-from lorafab.errors import UsageError
+from lorafab.errors import ExportError, UsageError
 from lorafab.export import tts
 from lorafab.export.device import Device
 
@@ -57,8 +57,8 @@ secrets = st.binary(min_size=16, max_size=16).map(Secret)
 eui64s = st.integers(1, (1 << 64) - 2).map(Eui64)
 
 
-def devices(two_keys: bool) -> st.SearchStrategy[list[Device]]:
-    """Any boards: serials are printable ASCII, as the identity block has them."""
+def devices(two_keys: bool, keys: st.SearchStrategy[Secret | None] = secrets) -> st.SearchStrategy[list[Device]]:
+    """Any boards: serials are printable ASCII, as the identity block has them. ``keys``: none for a secure element."""
     return st.lists(
         st.builds(
             Device,
@@ -69,7 +69,7 @@ def devices(two_keys: bool) -> st.SearchStrategy[list[Device]]:
             lorawan=st.just("1.1" if two_keys else "1.0.4"),
             region=st.just("EU868"),
             generation=st.integers(1, 255),
-            app_key=secrets,
+            app_key=keys,
             nwk_key=secrets if two_keys else st.none(),
         ),
         min_size=1,
@@ -146,12 +146,25 @@ def test_the_importer_reads_back_what_was_written(boards: list[Device]) -> None:
         assert set(row) <= KNOWN
         assert all(row.values())
         assert (row["dev_eui"], row["join_eui"]) == (str(one.dev_eui), str(one.join_eui))
+        assert one.app_key is not None
         assert one.app_key.same_as(Secret(bytes.fromhex(row["app_key"])))
         assert (one.nwk_key is None) == ("nwk_key" not in row)
         assert one.nwk_key is None or one.nwk_key.same_as(Secret(bytes.fromhex(row["nwk_key"])))
         assert row["name"] == (one.serial.strip() or str(one.dev_eui))
         assert DEVICE_ID.fullmatch(row["id"])
         assert len(row["id"]) <= 36
+
+
+@given(devices(two_keys=False, keys=secrets | st.none()))
+@settings(max_examples=60, deadline=None, database=None)
+def test_boards_without_a_key_are_refused_by_name(boards: list[Device]) -> None:
+    """Without the key's column the importer would take them as devices that never join."""
+    radio = tts.radio("1.0.4", "EU868", "EU_863_870_TTN")
+    missing = [str(one.dev_eui) for one in boards if one.app_key is None]
+    if missing:
+        with pytest.raises(ExportError, match=f"those of {len(missing)} board.*{missing[0]}"):
+            tts.to_csv(boards, radio)
+    assert sum("root_keys" not in one for one in objects(tts.to_json(boards, radio))) == len(missing)
 
 
 @given(devices(two_keys=False) | devices(two_keys=True))
@@ -162,6 +175,7 @@ def test_the_stream_reads_back_what_was_written(boards: list[Device]) -> None:
     found = objects(tts.to_json(boards, radio))
     assert len(found) == len(boards)
     for one, device in zip(found, boards, strict=True):
+        assert device.app_key is not None
         wanted = {"app_key": {"key": device.app_key.reveal().hex().upper()}}
         if device.nwk_key:
             wanted["nwk_key"] = {"key": device.nwk_key.reveal().hex().upper()}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorafab.domain.record import PermitRecord, PictureRecord, RunRecord
+from lorafab.domain.record import KeyRecord, PermitRecord, PictureRecord, RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.report import sections
 from tests_unit.report import samples
@@ -67,6 +67,25 @@ def test_earlier_attempts_are_named_and_missing_ones_counted() -> None:
     assert text.index("RUN1") < text.index("RUN2")
     assert "1 earlier attempt not at hand" in text
     assert "FAIL MEAS" in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (KeyRecord(generation=2, kcv_app="A" * 16, kcv_nwk=None, evidence="read back"), "generation 2, read back"),
+        (
+            KeyRecord(generation=2, kcv_app="A" * 16, kcv_nwk=None, evidence="asserted"),
+            "generation 2, only asserted: nobody has read the key back",
+        ),
+        (
+            KeyRecord(generation=0, kcv_app=None, kcv_nwk=None, evidence="unproven"),
+            "the secure element's own key, unproven until a join",
+        ),
+    ],
+)
+def test_how_the_key_is_known_is_said_plainly(keys: KeyRecord, said: str) -> None:
+    """A weak kind of evidence cannot be taken for proof."""
+    assert f"Key evidence{said}Firmware" in Parsed(sections.cards(samples.passed(keys=keys), (), None)).text
 
 
 def test_a_killed_run_has_no_duration() -> None:

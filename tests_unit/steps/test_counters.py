@@ -8,7 +8,7 @@ from lorafab.domain.memory_map import Segment
 from lorafab.domain.nvm import endnode
 from lorafab.errors import NvmDamaged, ShellError
 from lorafab.interfaces import ClaimRequest
-from lorafab.steps.counters import MAX_RAISE, CounterCheck, check_counters, read_counters
+from lorafab.steps.counters import GAP, MAX_RAISE, CounterCheck, check_counters, note_counters, read_counters
 from lorafab.steps.identity import Assignment
 from lorafab.steps.shell import Shell
 from lorafab.stores.tiny_ledger import TinyLedger
@@ -207,3 +207,48 @@ def test_a_region_of_damaged_records_only_is_set_aside(
         read_counters(programmer, MEMORY)
     with pytest.raises(NvmDamaged, match="its DevNonce is unknown and may repeat"):
         check()
+
+
+@pytest.fixture
+def note(
+    programmer: FakeProgrammer,
+    ledger: TinyLedger,
+    give: Callable[..., Assignment],
+    ask: Callable[..., ClaimRequest],
+) -> Check:
+    """One run's check of firmware that has no commands for its counters."""
+    runs = iter(range(1, 100))
+
+    def do() -> CounterCheck:
+        run = f"run-{next(runs)}"
+        return note_counters(programmer, MEMORY, ledger, give(ask(run=run)), run)
+
+    return do
+
+
+def test_firmware_without_commands_is_only_read(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], note: Check
+) -> None:
+    """A DevNonce that the board has reached is remembered, and none is spent."""
+    assert note() == CounterCheck(dev_nonce=0, gained=0)
+    store(board, 7)
+    assert note() == CounterCheck(dev_nonce=7, gained=7)
+    assert board.counters().dev_nonce == 7
+    assert kept(ledger, ask) == 7
+
+
+@pytest.mark.parametrize("erased", [True, False])
+def test_firmware_without_commands_cannot_make_good_what_was_lost(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], note: Check, erased: bool
+) -> None:
+    """Counters that went back, or that an unlocking took and that do not go on behind the gap: refused."""
+    store(board, 7)
+    note()
+    board.erase(MEMORY.nvm)
+    due = 7 + GAP if erased else 7
+    if erased:
+        ledger.note_erased(ask().dev_eui, "run-9")
+        store(board, 7)
+    with pytest.raises(NvmDamaged, match=f"wanted {due} or more.*no command that brings it up; quarantine"):
+        note()
+    assert kept(ledger, ask) == 7

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from lorafab.domain import identity_block
-from lorafab.domain.identity import Eui64, Identity
+from lorafab.domain.identity import Eui64, Identity, KeySlot
 from lorafab.domain.identity_block import BlockState
 from lorafab.domain.memory_map import Segment
 from lorafab.domain.secret import Secret
-from lorafab.errors import BoundElsewhere, ForeignIdentity, ReadProtected, VaultError
-from lorafab.interfaces import ClaimRequest
+from lorafab.errors import BoundElsewhere, ForeignIdentity, LedgerError, ReadProtected, VaultError
+from lorafab.interfaces import ClaimRequest, SealedKey
 from lorafab.steps.identity import Assignment, Wanted, assign
 from lorafab.steps.identity_page import PageStore
 from lorafab.stores.keyring import demo_paths, ensure_demo, load_private, open_key
@@ -337,3 +337,69 @@ def test_a_vault_that_cannot_seal_stops_before_a_key_is_known(
     mirror.mkdir()
     given = assign(PageStore(programmer, MEMORY).look(), ask(run="run-2"), wanted, ledger, vault, permit=False)
     assert given.generation == 1
+
+
+# --- weak keys ---
+
+DEFAULT = Secret(bytes.fromhex("2B7E151628AED2A6ABF7158809CF4F3C"))
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [(DEFAULT, "LoRaMac-node's default key"), (Secret(bytes(16)), "a key of bytes 00 only")]
+)
+def test_a_weak_key_on_the_board_is_replaced_and_told(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask, key: Secret, name: str
+) -> None:
+    """The rest of the block is this board's own."""
+    first = written(board, ledger, give(ask()))
+    put(board, replace(first, app_key=key))
+    given = give(ask(run="run-2"))
+    assert given.generation == 2
+    assert given.findings == (f"the board came with {name}, which is no secret; this run gives it its own key",)
+
+
+def test_a_board_with_a_key_of_its_own_is_no_finding(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask
+) -> None:
+    """Neither a blank one, nor one that comes back."""
+    first = give(ask())
+    written(board, ledger, first)
+    assert first.findings == give(ask(run="run-2")).findings == ()
+
+
+class StuckVault(Vault):
+    """Draws the same key again and again."""
+
+    key = DEFAULT
+
+    def new_key(self, dev_eui: Eui64, generation: int, slot: KeySlot) -> tuple[Secret, SealedKey]:
+        """Seal it as any other."""
+        _, sealed = super().new_key(dev_eui, generation, slot)
+        return self.key, replace(sealed, kcv=self.key.kcv())
+
+
+def test_a_weak_key_is_never_ours(
+    board: FakeBoard, programmer: FakeProgrammer, ledger: TinyLedger, wanted: Wanted, ask: Ask, tmp_path: Path
+) -> None:
+    """Not even when the ledger has it, as from a vault that drew everything."""
+    stuck = StuckVault(ensure_demo(tmp_path))
+    first = assign(PageStore(programmer, MEMORY).look(), ask(), wanted, ledger, stuck, permit=False)
+    written(board, ledger, first)
+    vault = Vault(ensure_demo(tmp_path))
+    again = assign(PageStore(programmer, MEMORY).look(), ask(run="run-2"), wanted, ledger, vault, permit=False)
+    assert again.generation == 2
+    assert again.kcv_app != DEFAULT.kcv()
+
+
+def test_a_key_that_another_board_has_is_not_given_out(
+    programmer: FakeProgrammer, ledger: TinyLedger, wanted: Wanted, ask: Ask, tmp_path: Path
+) -> None:
+    """The ledger refuses it before anything could be written."""
+    stuck = StuckVault(ensure_demo(tmp_path))
+    look = PageStore(programmer, MEMORY).look
+    assign(look(), ask(1), wanted, ledger, stuck, permit=False)
+    with pytest.raises(
+        LedgerError, match=f"has check value {DEFAULT.kcv()}, which DevEUI {ask(1).dev_eui} already has"
+    ):
+        assign(look(), ask(2, chip_id="4C46564200000000000000AA"), wanted, ledger, stuck, permit=False)
+    assert ledger.sealed_keys(ask(2).dev_eui) == ()

@@ -106,6 +106,29 @@ def test_a_nwk_key_on_a_1_0_board_is_refused(
         check_firmware(shell, assignment)
 
 
+@pytest.mark.parametrize("slot", ["app_key", "nwk_key"])
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("2B7E151628AED2A6ABF7158809CF4F3C", "LoRaMac-node's default key"),
+        ("AC1F09FFFE1302CEAC1F09FFF9153172", "the key of RUI3's example"),
+        ("FF" * 16, "a key of bytes FF only"),
+    ],
+)
+def test_a_weak_key_that_is_read_back_is_named(
+    board: FakeBoard, programmer: FakeProgrammer, assignment: Assignment, slot: str, key: str, name: str
+) -> None:
+    """Whoever reads the sentence knows where to look."""
+    assert assignment.to_write is not None
+    board.erase(IDENTITY)
+    weak = replace(assignment.to_write, **{slot: Secret(bytes.fromhex(key))})  # type: ignore[arg-type]
+    board.program(Segment(IDENTITY.start, identity_block.encode(weak)))
+    with pytest.raises(
+        ForeignIdentity, match=f"the identity on the board has {name}, wanted the one that it was given"
+    ):
+        check_store(PageStore(programmer, MEMORY), assignment)
+
+
 def test_a_page_without_a_whole_block_is_refused(
     board: FakeBoard, programmer: FakeProgrammer, assignment: Assignment
 ) -> None:

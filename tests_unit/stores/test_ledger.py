@@ -488,6 +488,96 @@ def test_a_new_key_after_export_makes_the_export_due_again(ledger: BaseLedger, a
     assert (claim.state, claim.exported) == ("exported", 2)
 
 
+def to_passed_with_an_element(ledger: BaseLedger, request: ClaimRequest) -> Claim:
+    """One board through the line, whose secure element has a key of its own."""
+    eui, run = request.dev_eui, request.run
+    ledger.claim(request)
+    ledger.mark_writing(eui, run)
+    assert ledger.mark_written(eui, 0, run).state == "written"
+    return ledger.mark_passed(eui, 0, run, "unproven")
+
+
+def test_a_board_whose_key_is_its_elements_passes_unproven(home: Home, ask: Ask) -> None:
+    """Generation 0: no key is kept, none is proven, and the board is found, checked and exported like any other."""
+    ledger = home.create()
+    claim = to_passed_with_an_element(ledger, ask(1))
+    assert (claim.state, claim.generations, claim.proven, claim.exported) == ("passed", (), None, None)
+    found = home.open().find(ask(1).serial)
+    assert found is not None
+    assert (found["key_evidence"], found["written"]) == ("unproven", 0)
+    assert claims.is_export_due(document(ledger, ask(1).dev_eui))
+    for generation in (1, 2):
+        with pytest.raises(LedgerError, match="cannot be exported"):
+            export(ledger, ask(1), generation)
+    claim = export(ledger, ask(1), 0)
+    assert (claim.state, claim.exported) == ("exported", 0)
+    assert not claims.is_export_due(document(ledger, ask(1).dev_eui))
+    decide(ledger, ask(1), "reserved")
+    assert to_passed_with_an_element(ledger, ask(1, run="r2")).exported == 0
+    assert not claims.is_export_due(document(ledger, ask(1).dev_eui))
+    assert ledger.count("demo", 0).passed == 1
+    assert ledger.check() == []
+
+
+def test_an_elements_board_may_get_another_chip(ledger: BaseLedger, ask: Ask) -> None:
+    """The element, and with it DevEUI and key, may outlive the microcontroller beside it."""
+    to_passed_with_an_element(ledger, ask(1))
+    eui = ask(1).dev_eui
+    ledger.rebind(eui, label="", chip_id="B" * 24, reason="MCU replaced", operator="Eve", run="")
+    claim = to_passed_with_an_element(ledger, ask(1, run="r2", chip_id="B" * 24))
+    assert (claim.state, claim.attempts) == ("passed", 2)
+
+
+def test_an_asserted_key_passes_and_is_not_exported(ledger: BaseLedger, ask: Ask, key: Key) -> None:
+    """The board said that it took the key, and nobody has read it back: it may hold another."""
+    claim = to_passed(ledger, ask(1), key(1))
+    assert claim.proven == 1
+    ledger.claim(ask(1, run="r2"))
+    ledger.mark_written(ask(1).dev_eui, 1, "r2")
+    claim = ledger.mark_passed(ask(1).dev_eui, 1, "r2", "asserted")
+    assert (claim.state, claim.proven) == ("passed", None)
+    found = ledger.find(str(ask(1).dev_eui))
+    assert found is not None
+    assert found["key_evidence"] == "asserted"
+    assert not claims.is_export_due(document(ledger, ask(1).dev_eui))
+    for generation in (0, 1):
+        with pytest.raises(LedgerError, match="is passed with proven key generation -"):
+            export(ledger, ask(1), generation)
+
+
+@pytest.mark.parametrize(("generation", "evidence"), [(0, "read back"), (0, "asserted"), (1, "unproven")])
+def test_a_key_is_proven_as_its_kind_can_be(
+    ledger: BaseLedger, ask: Ask, key: Key, generation: int, evidence: Any
+) -> None:
+    """Nobody reads an element's key; and a key of the vault's is not unproven, but read back or asserted."""
+    eui = ask(1).dev_eui
+    ledger.claim(ask(1))
+    if generation:
+        ledger.add_key(eui, 1, [key(1)], "r1")
+    ledger.mark_written(eui, generation, "r1")
+    with pytest.raises(LedgerError, match=f"cannot pass with key generation {generation} as {evidence}: a secure"):
+        ledger.mark_passed(eui, generation, "r1", evidence)
+    assert document(ledger, eui).state == "written"
+
+
+def test_a_board_with_a_key_of_the_vaults_has_no_element(ledger: BaseLedger, ask: Ask, key: Key) -> None:
+    """One of the two would be wrong, and the customer would get the wrong one."""
+    ledger.claim(ask(1))
+    ledger.add_key(ask(1).dev_eui, 1, [key(1)], "r1")
+    with pytest.raises(LedgerError, match="was given 1 keys of the vault's, and now a secure element is said to have"):
+        ledger.mark_written(ask(1).dev_eui, 0, "r1")
+
+
+def test_how_a_key_is_known_is_said_of_boards_that_passed(ledger: BaseLedger, ask: Ask, key: Key) -> None:
+    """Before that nothing is known of it."""
+    ledger.claim(ask(1))
+    to_passed(ledger, ask(2), key(2))
+    assert {found["serial"]: found["key_evidence"] for found in ledger.all_claims()} == {
+        ask(1).serial: None,
+        ask(2).serial: "read back",
+    }
+
+
 def test_an_export_is_noted_once(ledger: BaseLedger, ask: Ask, key: Key) -> None:
     """A second one of the same generation changes nothing; only what passed is exported."""
     ledger.claim(ask(1))

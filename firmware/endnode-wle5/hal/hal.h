@@ -6,12 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Memory map of the product; the linker script endnode.ld keeps code out of it, product.yaml repeats it. */
+/* Memory map of the product; the linker script endnode.ld keeps code out of it, product.yaml repeats it. A product
+ * with another map gives all of it in its product.h. */
+#ifndef HAL_IDENTITY_ADDRESS
 #define HAL_IDENTITY_ADDRESS 0x0803E800u /* one erase page, the block at its start */
 #define HAL_NVM_ADDRESS 0x0803F000u      /* two erase pages */
 #define HAL_NVM_PAGES 2u
 #define HAL_PAGE_SIZE 2048u
 #define HAL_ERASED_BYTE 0xFFu
+#define HAL_DETECTS_TORN_WORDS 1 /* its ECC tells when a word was only partly programmed */
+#define HAL_UNIQUE_ID_SIZE 12u
+#endif
 
 struct hal_span {
     uintptr_t address;
@@ -36,15 +41,15 @@ void hal_sleep_until_input(void);
 /* Reads the 8 bytes of an aligned double word. False: the memory's ECC cannot correct them. */
 bool hal_flash_read(uint32_t address, uint8_t out[8]);
 
-/* Programs an aligned, erased double word. False: refused or failed, by the flash controller's own flags.
- * True does not mean that the bytes are right: read them back. */
+/* Programs an aligned, erased double word, its lower half first. False: refused or failed, by the flash controller's
+ * own flags. True does not mean that the bytes are right: read them back. */
 bool hal_flash_program(uint32_t address, const uint8_t data[8]);
 
 /* Erases the page that starts at `address`. False: refused or failed. */
 bool hal_flash_erase_page(uint32_t address);
 
-/* The chip's 96-bit unique id, bytes in memory order. */
-void hal_unique_id(uint8_t out[12]);
+/* The chip's unique id, bytes in memory order. */
+void hal_unique_id(uint8_t out[HAL_UNIQUE_ID_SIZE]);
 
 /* What lies in flash of this firmware, vectors and initial data included; size is a multiple of 8. */
 struct hal_span hal_code_image(void);

@@ -5,6 +5,8 @@
  */
 #include "hal.h"
 
+#include "console.h"
+
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
 /* RCC, 0x58000000. HSI16 is ready within microseconds, and its 16 MHz need no flash wait state
@@ -80,17 +82,6 @@
 
 #define UID96_ADDRESS 0x1FFF7590u /* CMSIS header, UID_BASE */
 
-extern uint32_t _image_start[], _image_end[], _spare_start[], _stack_limit[];
-
-/* Rings with free-running counters; sizes are powers of two. RX holds more than a line, so that a station that
- * sends its next command early loses nothing. */
-#define RX_SIZE 128u
-#define TX_SIZE 128u
-static volatile uint16_t rx_ring[RX_SIZE];
-static volatile uint32_t rx_head, rx_tail;
-static volatile uint8_t tx_ring[TX_SIZE];
-static volatile uint32_t tx_head, tx_tail;
-
 static volatile bool ecc_fault;
 
 void hal_nmi_handler(void);
@@ -106,16 +97,6 @@ void hal_nmi_handler(void)
         ecc_fault = true;
     }
     __asm volatile("dsb" ::: "memory");
-}
-
-static void rx_push(uint16_t item)
-{
-    if (rx_head - rx_tail == RX_SIZE) {
-        rx_ring[(rx_head - 1u) % RX_SIZE] = HAL_CONSOLE_DAMAGED; /* full: the loss itself must not be lost */
-        return;
-    }
-    rx_ring[rx_head % RX_SIZE] = item;
-    rx_head++;
 }
 
 void hal_usart1_handler(void)
@@ -179,28 +160,6 @@ void hal_init(void)
     start_clock();
     start_console();
     __asm volatile("cpsie i" ::: "memory");
-}
-
-static bool rx_has_something(void)
-{
-    return rx_head != rx_tail;
-}
-
-static bool tx_has_room(void)
-{
-    return tx_head - tx_tail != TX_SIZE;
-}
-
-/* Sleeps at most once. The test stands behind the mask: an interrupt between test and WFI stays pending, and
- * a pending interrupt ends WFI even when masked (ARMv7-M ARM, B1.5.19). Without the mask it would be served
- * before WFI, and WFI would then wait for one that never comes. */
-static void sleep_unless(bool (*ready)(void))
-{
-    __asm volatile("cpsid i" ::: "memory");
-    if (!ready()) {
-        __asm volatile("dsb\n\twfi" ::: "memory");
-    }
-    __asm volatile("cpsie i\n\tisb" ::: "memory");
 }
 
 void hal_console_write(const char *text, size_t length)
@@ -313,31 +272,11 @@ bool hal_flash_erase_page(uint32_t address)
     return flash_end();
 }
 
-void hal_unique_id(uint8_t out[12])
+void hal_unique_id(uint8_t out[HAL_UNIQUE_ID_SIZE])
 {
-    for (uint32_t i = 0; i < 12; i++) {
+    for (uint32_t i = 0; i < HAL_UNIQUE_ID_SIZE; i++) {
         out[i] = (uint8_t)(REGISTER(UID96_ADDRESS + (i & ~3u)) >> (8u * (i % 4u)));
     }
 }
 
-struct hal_span hal_code_image(void)
-{
-    return (struct hal_span){(uintptr_t)_image_start, (uint32_t)((uintptr_t)_image_end - (uintptr_t)_image_start)};
-}
-
-struct hal_span hal_spare_ram(void)
-{
-    return (struct hal_span){(uintptr_t)_spare_start,
-                             (uint32_t)((uintptr_t)_stack_limit - (uintptr_t)_spare_start)};
-}
-
-__attribute__((noinline)) void hal_wipe_stack(void)
-{
-    volatile uint32_t *word = _stack_limit;
-    uintptr_t stack_pointer;
-
-    __asm volatile("mov %0, sp" : "=r"(stack_pointer));
-    while ((uintptr_t)word < stack_pointer) {
-        *word++ = 0;
-    }
-}
+#include "linked.h" /* last: it defines functions, and their place decides the image's bytes */

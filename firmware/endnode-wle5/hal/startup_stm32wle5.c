@@ -1,65 +1,19 @@
-/* Vector table, start and faults of the STM32WLE5.
+/* Vector table of the STM32WLE5.
  *
  * Interrupt numbers: CMSIS header stm32wle5xx.h, IRQn_Type (62 entries, the last is 61 DMAMUX1_OVR).
  */
-#include <stdint.h>
+#include "startup.h"
 
 #define IRQ_COUNT 62
 #define USART1_IRQ 36
-#define SCB_VTOR (*(volatile uint32_t *)0xE000ED08u) /* ARMv7-M ARM (DDI 0403E), B3.2.5 */
 
-extern uint32_t _data_load[], _data_start[], _data_end[], _bss_start[], _bss_end[], _stack_top[], _image_start[];
-
-int main(void);
 void hal_nmi_handler(void);
 void hal_usart1_handler(void);
 
-void reset_handler(void);
-void fault_handler(void);
-
-union vector {
-    const uint32_t *stack;
-    void (*handler)(void);
-};
-
-/* A fault, or an interrupt that nothing enabled: stop here, silent, with everything left for a debugger to see.
- * The station reports a silent serial line; a reset would hide the fault behind a second banner. */
-void fault_handler(void)
-{
-    for (;;) {
-        __asm volatile("cpsid i\n\twfi");
-    }
-}
-
 __attribute__((section(".vectors"), used)) static const union vector vectors[16 + IRQ_COUNT] = {
-    [0] = {.stack = _stack_top},
-    [1] = {.handler = reset_handler},
+    SYSTEM_VECTORS,
     [2] = {.handler = hal_nmi_handler},
-    [3] = {.handler = fault_handler},  /* HardFault */
-    [4] = {.handler = fault_handler},  /* MemManage */
-    [5] = {.handler = fault_handler},  /* BusFault */
-    [6] = {.handler = fault_handler},  /* UsageFault */
-    [11] = {.handler = fault_handler}, /* SVCall */
-    [12] = {.handler = fault_handler}, /* DebugMonitor */
-    [14] = {.handler = fault_handler}, /* PendSV */
-    [15] = {.handler = fault_handler}, /* SysTick: never started, the firmware is tickless */
     [16 ... 16 + USART1_IRQ - 1] = {.handler = fault_handler},
     [16 + USART1_IRQ] = {.handler = hal_usart1_handler},
     [16 + USART1_IRQ + 1 ... 16 + IRQ_COUNT - 1] = {.handler = fault_handler},
 };
-
-void reset_handler(void)
-{
-    const uint32_t *from = _data_load;
-
-    /* The table may have been left elsewhere by a boot loader or a debugger. */
-    SCB_VTOR = (uint32_t)(uintptr_t)_image_start;
-    for (uint32_t *to = _data_start; to < _data_end; to++) {
-        *to = *from++;
-    }
-    for (uint32_t *to = _bss_start; to < _bss_end; to++) {
-        *to = 0;
-    }
-    (void)main();
-    fault_handler();
-}

@@ -2,6 +2,9 @@
 
 #include "aes128.h"
 #include "hal.h"
+#ifdef IDENTITY_IN_SPI_MEMORY
+#include "spi_memory.h"
+#endif
 
 /* 0xFF first: no LoRaWAN message or key derivation starts with it, so a check value is no use on the air. */
 static const uint8_t KCV_MESSAGE[15] = {0xFF, 'l', 'o', 'r', 'a', 'f', 'a', 'b', '-', 'k', 'c', 'v', '-', 'v', '1'};
@@ -9,7 +12,11 @@ static const uint8_t KCV_MESSAGE[15] = {0xFF, 'l', 'o', 'r', 'a', 'f', 'a', 'b',
 static bool read_block(void *context, uint32_t offset, uint8_t out[8])
 {
     (void)context;
+#ifdef IDENTITY_IN_SPI_MEMORY
+    return spi_memory_read(IDENTITY_IN_SPI_MEMORY + offset, out);
+#else
     return hal_flash_read(HAL_IDENTITY_ADDRESS + offset, out);
+#endif
 }
 
 enum lorafab_identity_status identity_read(struct lorafab_identity *out)

@@ -11,7 +11,7 @@
 enum slot_state {
     SLOT_ERASED,
     SLOT_VALID,
-    SLOT_TORN, /* the last double word is erased or damaged: the write did not come to its end */
+    SLOT_TORN, /* its last word is erased, damaged or half written: the write did not come to its end */
     SLOT_BAD,  /* complete, but not a record */
 };
 
@@ -34,6 +34,18 @@ static bool is_record(const union slot *slot)
            record->crc == lorafab_crc32(0, slot->bytes, offsetof(struct lorafab_nvm_record, crc));
 }
 
+/* Of a slot that is no record, and whose memory says nothing of words that are only partly programmed: the CRC, its
+ * last word, is still erased, or has changed some of the bits that it was to change, and no others. */
+static bool crc_is_unfinished(const union slot *slot)
+{
+    const struct lorafab_nvm_record *record = &slot->record;
+    uint32_t erased = HAL_ERASED_BYTE * 0x01010101u;
+    uint32_t changed = record->crc ^ erased;
+    uint32_t wanted = lorafab_crc32(0, slot->bytes, offsetof(struct lorafab_nvm_record, crc)) ^ erased;
+
+    return changed == 0u || (record->magic == LORAFAB_NVM_MAGIC && (changed & ~wanted) == 0u);
+}
+
 static enum slot_state read_slot(uint32_t number, union slot *out)
 {
     bool damaged = false, erased = true, end_missing = false;
@@ -54,6 +66,9 @@ static enum slot_state read_slot(uint32_t number, union slot *out)
     }
     if (!damaged && is_record(out)) {
         return SLOT_VALID;
+    }
+    if (!HAL_DETECTS_TORN_WORDS) {
+        end_missing = crc_is_unfinished(out);
     }
     return end_missing ? SLOT_TORN : SLOT_BAD;
 }

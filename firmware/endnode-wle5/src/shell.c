@@ -6,6 +6,12 @@
 #include "reply.h"
 #include "selftest.h"
 #include "version.h"
+#ifdef FIRMWARE_HAS_ELEMENT
+#include "element.h"
+#endif
+#ifdef FIRMWARE_TAKES_IDENTITY
+#include "provision.h"
+#endif
 
 static char line[SHELL_LINE_MAX + 1];
 static unsigned line_length;
@@ -45,7 +51,7 @@ static bool cmd_version(const char *argument)
 
 static bool cmd_unique_id(const char *argument)
 {
-    uint8_t uid[12];
+    uint8_t uid[HAL_UNIQUE_ID_SIZE];
 
     (void)argument;
     hal_unique_id(uid);
@@ -91,6 +97,22 @@ static bool cmd_identity(const char *argument)
     reply_kcv("kcv_nwk", kcv_nwk, no_nwk_key);
     return true;
 }
+
+#ifdef FIRMWARE_HAS_ELEMENT
+static bool cmd_element(const char *argument)
+{
+    struct element element;
+
+    (void)argument;
+    if (!element_read(&element)) {
+        return fail("the secure element does not answer as it should");
+    }
+    reply_value_hex("se_serial", element.serial, sizeof element.serial);
+    reply_value_hex("dev_eui", element.dev_eui, sizeof element.dev_eui);
+    reply_value_hex("join_eui", element.join_eui, sizeof element.join_eui);
+    return true;
+}
+#endif
 
 static bool cmd_nvm(const char *argument)
 {
@@ -169,6 +191,15 @@ static bool test_identity(const char *argument)
     return status == LORAFAB_IDENTITY_OK || fail_identity(status);
 }
 
+#ifdef FIRMWARE_TAKES_IDENTITY
+static bool cmd_set(const char *argument)
+{
+    const char *refusal = provision_set(argument);
+
+    return refusal == NULL || fail(refusal);
+}
+#endif
+
 struct command {
     const char *name; /* lower case; one that takes an argument ends with a space */
     const char *shown;
@@ -189,6 +220,12 @@ static const struct command COMMANDS[] = {
     {"ver?", "VER?", cmd_version},  {"id?", "ID?", cmd_identity},
     {"uid?", "UID?", cmd_unique_id}, {"nvm?", "NVM?", cmd_nvm},
     {"nonce+", "NONCE+", cmd_next_nonce}, {"test ", "TEST", cmd_test},
+#ifdef FIRMWARE_HAS_ELEMENT
+    {"se?", "SE?", cmd_element},
+#endif
+#ifdef FIRMWARE_TAKES_IDENTITY
+    {"set ", "SET", cmd_set},
+#endif
     {NULL, NULL, NULL},
 };
 
@@ -214,6 +251,9 @@ static bool run(const struct command *table, const char *text, bool *known)
     for (const struct command *command = table; command->name != NULL; command++) {
         const char *rest = behind(text, command->name);
         bool takes_argument = command->run == cmd_test;
+#ifdef FIRMWARE_TAKES_IDENTITY
+        takes_argument = takes_argument || command->run == cmd_set;
+#endif
 
         if (rest != NULL && (*rest == '\0') != takes_argument) {
             *known = true;
@@ -290,6 +330,9 @@ void shell_feed(int event)
         line[line_length] = '\0';
         if (line_length != 0) {
             run_line();
+#ifdef FIRMWARE_TAKES_IDENTITY
+            lorafab_wipe(line, sizeof line); /* a key may have come in it */
+#endif
         }
         line_length = 0;
         line_too_long = line_damaged = false;

@@ -1,5 +1,5 @@
 /*
- * Flash algorithm for the program memory of STM32L072xZ: EraseSector, EraseChip, ProgramPage.
+ * Flash algorithm for STM32L072xZ: EraseSector, EraseChip, ProgramPage. Words of the data EEPROM go to eeprom.c.
  *
  * RM0367 section 3.3: 1536 pages of 128 bytes, erased to zero; written by words, or by half pages of 16 words in the
  * time of one. Code that writes half pages must run from RAM (HAL, HAL_FLASHEx_HalfPageProgram).
@@ -10,15 +10,6 @@
 #define FLASH_SIZE 0x30000u
 #define PAGE_SIZE 128u
 #define HALF_PAGE_WORDS 16u
-
-uint32_t unlock_memory(void)
-{
-    if (FLASH_PECR & FLASH_PECR_PRGLOCK) {
-        FLASH_PRGKEYR = FLASH_PRGKEY1;
-        FLASH_PRGKEYR = FLASH_PRGKEY2;
-    }
-    return FLASH_PECR & FLASH_PECR_PRGLOCK ? FAILED_LOCKED : 0;
-}
 
 static uint32_t erase_page(uint32_t address)
 {
@@ -33,7 +24,7 @@ static uint32_t erase_page(uint32_t address)
     return failure;
 }
 
-/* The part has no mass erase (but the one that giving up read-out protection brings, which takes the EEPROM, too). */
+/* The flash, page by page: the part has no mass erase (but the one that giving up read-out protection brings, which takes the EEPROM, too). */
 int EraseChip(void)
 {
     uint32_t failure = 0;
@@ -47,6 +38,8 @@ int EraseSector(uint32_t address)
 {
     uint32_t offset = address - FLASH_START;
 
+    if (is_eeprom(address))
+        return (int)erase_eeprom_word(address);
     if (offset >= FLASH_SIZE)
         return (int)FAILED_OUT_OF_RANGE;
     return (int)erase_page(address & ~(PAGE_SIZE - 1u));
@@ -92,6 +85,8 @@ int ProgramPage(uint32_t address, uint32_t size, const uint32_t *data)
 
     if ((address | size | (uint32_t)data) & 3u)
         return (int)FAILED_MISALIGNED;
+    if (is_eeprom(address))
+        return (int)program_eeprom(address, size, data);
     if (offset >= FLASH_SIZE || size > FLASH_SIZE - offset)
         return (int)FAILED_OUT_OF_RANGE;
 

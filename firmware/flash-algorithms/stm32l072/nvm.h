@@ -1,5 +1,5 @@
 /*
- * The non-volatile memory controller of STM32L0 category 5 parts, as both flash algorithms use it.
+ * The non-volatile memory controller of STM32L0 category 5 parts, as the flash and the data EEPROM use it.
  *
  * Registers, bits and keys: CMSIS header stm32l072xx.h and HAL header stm32l0xx_hal_flash.h. Rules of programming:
  * RM0367 section 3.3 (NVM functional description).
@@ -7,9 +7,8 @@
 #ifndef LORAFAB_STM32L072_NVM_H
 #define LORAFAB_STM32L072_NVM_H
 
-#include <stdint.h>
-
-#define REGISTER(address) (*(volatile uint32_t *)(address))
+#include "chip.h"
+#include "worker.h"
 
 /* stm32l072xx.h: FLASH_R_BASE 0x40022000. */
 #define FLASH_ACR REGISTER(0x40022000u)
@@ -51,7 +50,9 @@ uint32_t wait_for_result(void);
 /* session.c: wait for an earlier operation and clear its flags; 0 or FAILED_BUSY. */
 uint32_t prepare(void);
 
-/* The memory's own part of Init: undo the lock that PELOCK does not cover; 0 or FAILED_LOCKED. */
-uint32_t unlock_memory(void);
+/* eeprom.c: what EraseSector and ProgramPage do in the data EEPROM; 0 or what they failed with. */
+int is_eeprom(uint32_t address);
+uint32_t erase_eeprom_word(uint32_t address);
+uint32_t program_eeprom(uint32_t address, uint32_t size, const uint32_t *data);
 
 #endif

@@ -1,22 +1,21 @@
 /*
- * What both flash algorithms for STM32L0 category 5 parts share: Init, UnInit, and waiting for the controller.
+ * What flash and data EEPROM of STM32L0 category 5 parts share: clocks, Init, UnInit, and waiting for the controller.
  *
- * A debugger loads an algorithm into SRAM and calls it there, one function at a time. Every function returns 0, or
+ * A debugger loads the program into SRAM and calls it there, one function at a time. Every function returns 0, or
  * says why not: the error bits of FLASH_SR as they are, or one of the FAILED_ codes of nvm.h.
  */
 #include "nvm.h"
 
-/* stm32l072xx.h: RCC_BASE 0x40021000. */
-#define RCC_CR REGISTER(0x40021000u)
+#define RCC_CR REGISTER(RCC_BASE)
 #define RCC_CR_HSION (1u << 0)
 #define RCC_CR_HSIRDY (1u << 2)
-#define RCC_CFGR REGISTER(0x4002100Cu)
+#define RCC_CFGR REGISTER(RCC_BASE + 0x0Cu)
 #define RCC_CFGR_SW 0x3u
 #define RCC_CFGR_SW_HSI16 0x1u
 #define RCC_CFGR_SWS (0x3u << 2)
 #define RCC_CFGR_SWS_MSI (0x0u << 2)
 #define RCC_CFGR_SWS_HSI16 (0x1u << 2)
-#define RCC_APB1ENR REGISTER(0x40021038u)
+#define RCC_APB1ENR REGISTER(RCC_BASE + 0x38u)
 #define RCC_APB1ENR_PWREN (1u << 28)
 
 /* stm32l072xx.h: PWR_BASE 0x40007000. */
@@ -33,7 +32,7 @@
 
 extern uint32_t __page_buffer_0[], __page_buffer_end[];
 
-/* What Init found and UnInit puts back. */
+/* What fast_clock found and found_clock puts back. */
 static uint32_t found_rcc_cr, found_rcc_cfgr, found_acr, found_primask;
 
 /* Callers return here; must be the first thing in the image, because pyOCD sets LR to the load address. */
@@ -107,10 +106,8 @@ static void wipe_buffers(void)
         *word = 0;
 }
 
-int Init(uint32_t address, uint32_t clock, uint32_t operation)
+void fast_clock(void)
 {
-    (void)address, (void)clock, (void)operation;
-
     /*
      * The halted firmware's interrupt handlers must not run: a fetch from the memory while a half page is being
      * loaded aborts the operation (FWWERR).
@@ -126,7 +123,34 @@ int Init(uint32_t address, uint32_t clock, uint32_t operation)
     FLASH_ACR = (found_acr & ~(FLASH_ACR_PRFTEN | FLASH_ACR_PRE_READ)) | FLASH_ACR_DISAB_BUF | FLASH_ACR_LATENCY;
     (void)FLASH_ACR;
     raise_clock();
+}
 
+void found_clock(void)
+{
+    restore_clock();
+    FLASH_ACR = found_acr;
+    __asm volatile("msr primask, %0" : : "r"(found_primask) : "memory");
+}
+
+/* The ECC of this part has no flag (RM0367 section 3.2). */
+void clear_ecc_error(void)
+{
+}
+
+static uint32_t unlock_flash(void)
+{
+    if (FLASH_PECR & FLASH_PECR_PRGLOCK) {
+        FLASH_PRGKEYR = FLASH_PRGKEY1;
+        FLASH_PRGKEYR = FLASH_PRGKEY2;
+    }
+    return FLASH_PECR & FLASH_PECR_PRGLOCK ? FAILED_LOCKED : 0;
+}
+
+int Init(uint32_t address, uint32_t clock, uint32_t operation)
+{
+    (void)address, (void)clock, (void)operation;
+
+    fast_clock();
     uint32_t failure = prepare();
     if (FLASH_PECR & FLASH_PECR_PELOCK) {
         FLASH_PEKEYR = FLASH_PEKEY1;
@@ -135,7 +159,7 @@ int Init(uint32_t address, uint32_t clock, uint32_t operation)
     if (FLASH_PECR & FLASH_PECR_PELOCK)
         return (int)(failure | FAILED_LOCKED);
     FLASH_PECR &= FLASH_PECR_LOCKS; /* no mode that the firmware left may change what ours do */
-    return (int)(failure | unlock_memory());
+    return (int)(failure | unlock_flash());
 }
 
 int UnInit(uint32_t operation)
@@ -146,8 +170,6 @@ int UnInit(uint32_t operation)
     FLASH_PECR |= FLASH_PECR_PRGLOCK;
     FLASH_PECR |= FLASH_PECR_PELOCK;
     wipe_buffers();
-    restore_clock();
-    FLASH_ACR = found_acr;
-    __asm volatile("msr primask, %0" : : "r"(found_primask) : "memory");
+    found_clock();
     return (int)failure;
 }

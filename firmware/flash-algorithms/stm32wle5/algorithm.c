@@ -1,55 +1,57 @@
 /*
- * Flash algorithm for STM32WLE5 (CMSIS-style: Init, UnInit, EraseSector, EraseChip, ProgramPage).
+ * Flash algorithm for STM32WLE5 and STM32L476, which have the same flash (CMSIS-style: Init, UnInit, EraseSector,
+ * EraseChip, ProgramPage).
  *
  * A debugger loads it into SRAM1 and calls it there, one function at a time. Every function returns 0, or says
  * why not: the error bits of FLASH_SR as they are, or one of the FAILED_ codes below.
  *
- * Registers and bits: CMSIS header stm32wle5xx.h; rules of programming: RM0453 section 3.3 (flash operations).
+ * Registers and bits: CMSIS headers stm32wle5xx.h and stm32l476xx.h; where they differ, each chip's chip.h has its own.
+ * Rules of programming: RM0453 section 3.3 and RM0351 section 3.3 (flash operations).
  */
-#include <stdint.h>
+#include "chip.h"
+#include "worker.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(address))
-
-/* stm32wle5xx.h: RCC_BASE 0x58000000. */
-#define RCC_CR REGISTER(0x58000000u)
+#define RCC_CR REGISTER(RCC_BASE)
 #define RCC_CR_HSION (1u << 8)
 #define RCC_CR_HSIRDY (1u << 10)
-#define RCC_CFGR REGISTER(0x58000008u)
+#define RCC_CFGR REGISTER(RCC_BASE + 0x08u)
 #define RCC_CFGR_SW 0x3u
 #define RCC_CFGR_SW_HSI16 0x1u
 #define RCC_CFGR_SWS (0x3u << 2)
 #define RCC_CFGR_SWS_MSI (0x0u << 2)
 #define RCC_CFGR_SWS_HSI16 (0x1u << 2)
 
-/* stm32wle5xx.h: FLASH_REG_BASE 0x58004000. */
-#define FLASH_ACR REGISTER(0x58004000u)
+#define FLASH_ACR REGISTER(FLASH_BASE)
 #define FLASH_ACR_LATENCY 0x7u
 #define FLASH_ACR_PRFTEN (1u << 8)
 #define FLASH_ACR_ICEN (1u << 9)
 #define FLASH_ACR_DCEN (1u << 10)
 #define FLASH_ACR_ICRST (1u << 11)
 #define FLASH_ACR_DCRST (1u << 12)
-#define FLASH_ACR_EMPTY (1u << 16)
-#define FLASH_KEYR REGISTER(0x58004008u)
+#define FLASH_KEYR REGISTER(FLASH_BASE + 0x08u)
 #define FLASH_KEY1 0x45670123u
 #define FLASH_KEY2 0xCDEF89ABu
-#define FLASH_SR REGISTER(0x58004010u)
+#define FLASH_SR REGISTER(FLASH_BASE + 0x10u)
 /* OPERR, PROGERR, WRPERR, PGAERR, SIZERR, PGSERR, MISERR, FASTERR, RDERR, OPTVERR. */
 #define FLASH_SR_ERRORS 0x0000C3FAu
 #define FLASH_SR_EOP (1u << 0)
+#define FLASH_SR_PROGERR (1u << 3)
+#define FLASH_SR_WRPERR (1u << 4)
+#define FLASH_SR_PGSERR (1u << 7)
 #define FLASH_SR_BSY (1u << 16)
-#define FLASH_SR_CFGBSY (1u << 18)
-#define FLASH_CR REGISTER(0x58004014u)
+#define FLASH_CR REGISTER(FLASH_BASE + 0x14u)
 #define FLASH_CR_PG (1u << 0)
 #define FLASH_CR_PER (1u << 1)
-#define FLASH_CR_MER (1u << 2)
-#define FLASH_CR_PNB_POSITION 3
 #define FLASH_CR_STRT (1u << 16)
+#define FLASH_CR_FSTPG (1u << 18)
 #define FLASH_CR_LOCK (1u << 31)
+#define FLASH_ECCR REGISTER(FLASH_BASE + 0x18u)
+#define FLASH_ECCR_ECCC (1u << 30)
+#define FLASH_ECCR_ECCD (1u << 31)
 
-/* RM0453 section 3.3: 128 pages of 2 KiB from 0x08000000 on, programmed by aligned double words. */
+/* RM0453 section 3.3: programmed by aligned double words, or 32 of them in a row. */
 #define FLASH_START 0x08000000u
-#define FLASH_SIZE 0x40000u
+#define ROW_SIZE 256u
 #define PAGE_SIZE 2048u
 #define ERASED_WORD 0xFFFFFFFFu
 
@@ -70,8 +72,11 @@
 
 extern uint32_t __page_buffer_0[], __page_buffer_end[];
 
-/* What Init found and UnInit puts back. */
+/* What fast_clock found and found_clock puts back. */
 static uint32_t found_rcc_cr, found_rcc_cfgr, found_acr, found_primask;
+
+/* Whether rows are programmed at once. */
+static uint32_t fast_rows;
 
 /* Callers return here; must be the first thing in the image, because pyOCD sets LR to the load address. */
 __attribute__((naked, used, section(".breakpoint"))) void Breakpoint(void)
@@ -148,10 +153,8 @@ static void wipe_buffers(void)
         *word = 0;
 }
 
-int Init(uint32_t address, uint32_t clock, uint32_t operation)
+void fast_clock(void)
 {
-    (void)address, (void)clock, (void)operation;
-
     /* The halted firmware's interrupt handlers must not run from a flash that is being erased. */
     __asm volatile("mrs %0, primask\n cpsid i" : "=r"(found_primask) : : "memory");
     found_rcc_cr = RCC_CR;
@@ -164,7 +167,30 @@ int Init(uint32_t address, uint32_t clock, uint32_t operation)
     FLASH_ACR = (found_acr & ~(FLASH_ACR_LATENCY | FLASH_ACR_PRFTEN | FLASH_ACR_ICEN | FLASH_ACR_DCEN)) | 2u;
     (void)FLASH_ACR;
     raise_clock();
+}
 
+void found_clock(void)
+{
+    restore_clock();
+    FLASH_ACR |= FLASH_ACR_ICRST | FLASH_ACR_DCRST;
+    FLASH_ACR &= ~(FLASH_ACR_ICRST | FLASH_ACR_DCRST);
+    FLASH_ACR = found_acr & ~(FLASH_ACR_ICRST | FLASH_ACR_DCRST);
+    __asm volatile("msr primask, %0" : : "r"(found_primask) : "memory");
+}
+
+/* ECCD and ECCC are cleared by writing 1; while they are set the next error is not latched. */
+void clear_ecc_error(void)
+{
+    FLASH_ECCR |= FLASH_ECCR_ECCD | FLASH_ECCR_ECCC;
+}
+
+int Init(uint32_t address, uint32_t clock, uint32_t operation)
+{
+    (void)address, (void)clock, (void)operation;
+
+    fast_clock();
+    /* Rows need 8 MHz at least (RM0453 section 3.3.8, quoted by stm32wlxx-hal). */
+    fast_rows = (RCC_CFGR & RCC_CFGR_SWS) == RCC_CFGR_SWS_HSI16;
     uint32_t failure = prepare();
     if (FLASH_CR & FLASH_CR_LOCK) {
         FLASH_KEYR = FLASH_KEY1;
@@ -182,17 +208,13 @@ int UnInit(uint32_t operation)
 
     FLASH_CR = FLASH_CR_LOCK;
     wipe_buffers();
-    restore_clock();
-    FLASH_ACR |= FLASH_ACR_ICRST | FLASH_ACR_DCRST;
-    FLASH_ACR &= ~(FLASH_ACR_ICRST | FLASH_ACR_DCRST);
-    FLASH_ACR = found_acr & ~(FLASH_ACR_ICRST | FLASH_ACR_DCRST);
-    __asm volatile("msr primask, %0" : : "r"(found_primask) : "memory");
+    found_clock();
     return (int)failure;
 }
 
 int EraseChip(void)
 {
-    return (int)erase(FLASH_CR_MER);
+    return (int)erase(FLASH_CR_MASS_ERASE);
 }
 
 int EraseSector(uint32_t address)
@@ -201,21 +223,13 @@ int EraseSector(uint32_t address)
 
     if (offset >= FLASH_SIZE)
         return (int)FAILED_OUT_OF_RANGE;
-    return (int)erase(FLASH_CR_PER | offset / PAGE_SIZE << FLASH_CR_PNB_POSITION);
+    return (int)erase(FLASH_CR_PER | FLASH_CR_PAGE(offset / PAGE_SIZE));
 }
 
-int ProgramPage(uint32_t address, uint32_t size, const uint32_t *data)
+static uint32_t program_double_words(volatile uint32_t *to, const uint32_t *data, const uint32_t *end)
 {
-    volatile uint32_t *to = (volatile uint32_t *)address;
-    const uint32_t *start = data, *end = data + size / 4;
-    uint32_t offset = address - FLASH_START;
+    uint32_t failure = 0;
 
-    if ((address | size | (uint32_t)data) & 7u)
-        return (int)FAILED_MISALIGNED;
-    if (offset >= FLASH_SIZE || size > FLASH_SIZE - offset)
-        return (int)FAILED_OUT_OF_RANGE;
-
-    uint32_t failure = prepare();
     FLASH_CR = FLASH_CR_PG;
     for (; data < end && !failure; data += 2, to += 2) {
         /*
@@ -231,6 +245,64 @@ int ProgramPage(uint32_t address, uint32_t size, const uint32_t *data)
         failure = wait_for_result();
     }
     FLASH_CR = 0;
+    return failure;
+}
+
+/* Whether a row may be programmed at once: no double word of it is to stay erased. */
+static int is_full(const uint32_t *data)
+{
+    for (const uint32_t *end = data + ROW_SIZE / 4; data < end; data += 2)
+        if (data[0] == ERASED_WORD && data[1] == ERASED_WORD)
+            return 0;
+    return 1;
+}
+
+/*
+ * 64 words back to back in three quarters of the time (HAL, FLASH_Program_Fast); the core keeps up by far.
+ *
+ * The manuals of the family want a mass erase before, and makers report that rows of erased pages work: where the
+ * controller refuses rows as such, double words take over, for the rest of the session, too.
+ */
+static uint32_t program_row(volatile uint32_t *to, const uint32_t *data)
+{
+    FLASH_CR = FLASH_CR_FSTPG;
+    for (uint32_t n = 0; n < ROW_SIZE / 4; n++)
+        to[n] = data[n];
+    uint32_t failure = wait_for_result();
+    FLASH_CR = 0;
+    if (failure & (FLASH_SR_PROGERR | FLASH_SR_WRPERR))
+        return failure & ~FLASH_SR_PGSERR; /* which only tells of the words behind the one that was refused */
+    if (failure & FAILED_BUSY || !failure)
+        return failure;
+    fast_rows = 0;
+    failure = prepare();
+    return failure ? failure : program_double_words(to, data, data + ROW_SIZE / 4);
+}
+
+int ProgramPage(uint32_t address, uint32_t size, const uint32_t *data)
+{
+    volatile uint32_t *to = (volatile uint32_t *)address;
+    const uint32_t *start = data, *end = data + size / 4;
+    uint32_t offset = address - FLASH_START;
+
+    if ((address | size | (uint32_t)data) & 7u)
+        return (int)FAILED_MISALIGNED;
+    if (offset >= FLASH_SIZE || size > FLASH_SIZE - offset)
+        return (int)FAILED_OUT_OF_RANGE;
+
+    uint32_t failure = prepare();
+    while (data < end && !failure) {
+        uint32_t words = (ROW_SIZE - ((uint32_t)to & (ROW_SIZE - 1u))) / 4u, left = (uint32_t)(end - data);
+
+        if (words > left)
+            words = left;
+        if (fast_rows && words == ROW_SIZE / 4 && is_full(data))
+            failure = program_row(to, data);
+        else
+            failure = program_double_words(to, data, data + words);
+        data += words;
+        to += words;
+    }
     /*
      * A part whose first location is blank when its power comes starts the boot loader at every reset from then on:
      * the flag is evaluated by power-on only (RM0461 section 3.3, empty check), but may be written. UnInit does.

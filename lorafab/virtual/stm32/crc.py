@@ -7,6 +7,7 @@ Settings: ``enable``; ``idr``, bits of IDR (default 32, WL; L0 and L4 have 8).
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 from lorafab.virtual.chip import At
 from lorafab.virtual.silicon import Silicon
@@ -14,6 +15,7 @@ from lorafab.virtual.stm32.registers import WORD, Reg, Registers
 
 _WIDTHS = (32, 16, 8, 7)  # CR.POLYSIZE
 _RESET, _REV_OUT = 1, 1 << 7
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Crc(Registers):
@@ -70,11 +72,31 @@ class Crc(Registers):
             parts = [_reversed(value >> at & (1 << unit) - 1, unit) << at for at in range(0, bits, unit)]
             value = sum(parts)
         crc = self._value & (1 << width) - 1
-        for at in range(bits - 1, -1, -1):
-            top = (crc >> width - 1 ^ value >> at) & 1
-            crc = (crc << 1 & (1 << width) - 1) ^ (polynomial & (1 << width) - 1 if top else 0)
+        if width == 32:  # programs sum up whole memories: by bytes
+            table = _table(polynomial)
+            for at in range(bits - 8, -1, -8):
+                crc = crc << 8 & WORD ^ table[crc >> 24 ^ value >> at & 0xFF]
+        else:
+            crc = _shifted(crc, value, bits, width, polynomial & (1 << width) - 1)
         self._value = crc
 
 
+def _shifted(crc: int, value: int, bits: int, width: int, polynomial: int) -> int:
+    for at in range(bits - 1, -1, -1):
+        top = (crc >> width - 1 ^ value >> at) & 1
+        crc = (crc << 1 & (1 << width) - 1) ^ (polynomial if top else 0)
+    return crc
+
+
+@cache
+def _table(polynomial: int) -> tuple[int, ...]:
+    """What each byte makes of a checksum of 32 zero bits."""
+    return tuple(_shifted(0, byte, 8, 32, polynomial) for byte in range(256))
+
+
 def _reversed(value: int, bits: int) -> int:
+    if bits == 8:
+        return _REVERSED[value]
+    if bits % 8 == 0:
+        return int.from_bytes(value.to_bytes(bits // 8, "little").translate(_REVERSED), "big")
     return int(f"{value:0{bits}b}"[::-1], 2)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lorafab.domain.nvm.endnode import FRESH, RECORD_SIZE, WORD_SIZE, Counters, decode, encode
+from lorafab.domain.nvm.endnode import FRESH, RECORD_SIZE, WORD_SIZE, Counters, NvmReading, decode, encode
 
 PAGE = 2048
 SLOTS = PAGE // RECORD_SIZE
@@ -104,6 +104,54 @@ def test_a_write_cut_between_two_words_is_torn(written: int) -> None:
     reading = decode(region(encode(KNOWN), encode(replace(KNOWN, sequence=10))[: written * WORD_SIZE]))
     assert reading.counters == KNOWN
     assert (reading.torn_records, reading.bad_records) == (int(written > 0), 0)
+
+
+# --- memories that are programmed by 4 bytes and do not tell of a word that was only partly programmed ---
+
+WORDS = [pytest.param(0x00, id="STM32L0"), pytest.param(0xFF, id="nRF52")]
+
+
+def by_words(*slots: bytes, erased: int) -> NvmReading:
+    """These slots, and erased memory behind them, read as such a memory is."""
+    return decode(b"".join(slots).ljust(8 * RECORD_SIZE, bytes([erased])), word_size=4, erased=erased)
+
+
+@pytest.mark.parametrize("erased", WORDS)
+def test_zero_is_as_fresh_as_ff_where_the_memory_erases_to_it(erased: int) -> None:
+    """An erased region is DevNonce 0, and what another memory calls erased is a damaged record."""
+    assert by_words(erased=erased).fresh
+    reading = by_words(bytes([erased ^ 0xFF]) * RECORD_SIZE, erased=erased)
+    assert (reading.counters, reading.bad_records) == (None, 1)
+
+
+@pytest.mark.parametrize("erased", WORDS)
+@given(counters=some_counters, words=st.integers(0, 7), mask=U32)
+def test_a_write_cut_in_any_word_is_torn(erased: int, counters: Counters, words: int, mask: int) -> None:
+    """The first record of a board is cut between two words, or in a word whose bits have changed in part: no loss.
+
+    ``mask``: the bits of the word that had changed when the power failed.
+    """
+    record, blank = encode(counters), int.from_bytes(bytes([erased]) * 4, "little")
+    place = slice(4 * words, 4 * words + 4)
+    wanted = int.from_bytes(record[place], "little")
+    half = (blank ^ ((blank ^ wanted) & mask)).to_bytes(4, "little")
+    reading = by_words(record[: place.start] + half, erased=erased)
+    if reading.valid_records:
+        assert record[: place.start] + half == record[: place.stop] == record
+        assert reading.counters == counters
+    else:
+        assert (reading.counters, reading.bad_records) == (FRESH, 0)
+
+
+@pytest.mark.parametrize("erased", WORDS)
+def test_a_crc_with_a_bit_that_no_write_gives_is_no_torn_one(erased: int) -> None:
+    """A complete record that went bad is not taken for one that was never acknowledged."""
+    record = bytearray(encode(KNOWN))
+    wanted = int.from_bytes(record[-4:], "little")
+    bit = next(bit for bit in range(32) if (wanted >> bit & 1) == (erased & 1))  # one that a write leaves as it is
+    record[-4 + bit // 8] ^= 1 << bit % 8
+    reading = by_words(bytes(record), erased=erased)
+    assert (reading.counters, reading.torn_records, reading.bad_records) == (None, 0, 1)
 
 
 @given(st.binary(max_size=8 * RECORD_SIZE), st.sets(st.integers(0, 32).map(lambda word: word * WORD_SIZE)))
