@@ -2,7 +2,8 @@
 
     python -m bench.faults [WORD ...]
 
-Prints a Markdown table. Each fault gets a new board: one run with the fault, then one of the same board without it.
+Prints a Markdown table. Each fault gets a new board: one run with the fault, then one of the same board without it,
+taken up again with `lorafab ledger rework` where the first run has put it into quarantine.
 WORDs choose the faults whose text contains one of them. Status 1 when a run does not end as it should.
 """
 
@@ -139,7 +140,20 @@ def _runs(data: Path) -> dict[str, str]:
 def run_case(folder: Path, case: Case) -> Row:
     """With the fault, then without it, on a new board."""
     name = f"b{CASES.index(case)}" if case in CASES else "b"
-    return Row(case, produce(folder, name, case.fault), produce(folder, name, ""))
+    on = produce(folder, name, case.fault)
+    _take_up(folder / "data")
+    return Row(case, on, produce(folder, name, ""))
+
+
+def _take_up(data: Path) -> None:
+    """Let the line have boards again that it has set aside for good."""
+    lorafab = [sys.executable, "-m", "lorafab.cli", "ledger"]
+    listed = subprocess.run(
+        [*lorafab, "list", "--json", "--state=quarantined", f"--data={data}"], cwd=ROOT, capture_output=True, check=True
+    )
+    for board in json.loads(listed.stdout):
+        why = ["--reason=the fault is switched off", "--operator=bench"]
+        subprocess.run([*lorafab, "rework", board["dev_eui"], *why, f"--data={data}"], cwd=ROOT, check=True)
 
 
 def table(rows: list[Row]) -> str:

@@ -143,14 +143,14 @@ def _endnode(name: str, hal: str, cpu: str = "cortex_m4") -> Target:
     )
 
 
-def _worker(mcu: str, sources: str, checksum: str, layout: str, cpu: str = "cortex_m4") -> Target:
+def _worker(mcu: str, family: str, checksum: str, cpu: str = "cortex_m4") -> Target:
     """A flash algorithm that computes checksums, too, for pyOCD and for the programmer's own sessions."""
     folder = "flash-algorithms"
     return Target(
         name=f"{folder}/{mcu}",
-        sources=(f"{folder}/{sources}", f"{folder}/worker/worker.c", f"{folder}/worker/{checksum}.c"),
+        sources=(f"{folder}/{family}/*.c", f"{folder}/worker/worker.c", f"{folder}/worker/{checksum}.c"),
         headers=(f"{folder}/{mcu}/*.h", f"{folder}/worker/*.h"),
-        linker_script=f"{folder}/{layout}/algorithm.ld",
+        linker_script=f"{folder}/{family}/algorithm.ld",
         elf=f"lorafab/targets/{mcu}.elf",
         flags=("-I", f"{folder}/{mcu}", "-I", f"{folder}/worker"),
         cpu=cpu,
@@ -174,10 +174,10 @@ def _exerciser(mcu: str, cpu: str = "cortex_m4") -> Target:
 
 
 TARGETS = (
-    _worker("stm32wle5", "stm32wle5/algorithm.c", "crc_unit", "stm32wle5"),
-    _worker("stm32l476", "stm32wle5/algorithm.c", "crc_unit", "stm32wle5"),
-    _worker("stm32l072", "stm32l072/*.c", "crc_unit", "stm32l072", cpu="cortex_m0plus"),
-    _worker("nrf52840", "nrf52840/*.c", "crc_table", "nrf52840"),
+    _worker("stm32wle5", "stm32l4-wl", "crc_unit"),
+    _worker("stm32l476", "stm32l4-wl", "crc_unit"),
+    _worker("stm32l072", "stm32l072", "crc_unit", cpu="cortex_m0plus"),
+    _worker("nrf52840", "nrf52840", "crc_table"),
     Target(
         name="endnode-wle5",
         sources=("endnode-wle5/src/*.c", "endnode-wle5/hal/*.c"),
@@ -195,7 +195,7 @@ TARGETS = (
             "endnode-wle5-element/src/*.c",
         ),
         headers=(
-            *("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h"),
+            *("endnode-wle5/src/*.h", "endnode-wle5/hal/*.h", "include/*.h", "endnode-wle5/sections.ld"),
             *("endnode-wle5-element/src/*.h", "endnode-wle5-element/product.h"),
         ),
         linker_script="endnode-wle5/endnode.ld",
@@ -219,6 +219,7 @@ TARGETS = (
             "endnode-wle5/hal/*.h",
             "endnode-wle5-build/example/*.h",
             "include/*.h",
+            "endnode-wle5/sections.ld",
         ),
         linker_script="endnode-wle5/endnode.ld",
         elf="firmware/endnode-wle5-build/endnode-wle5-build.elf",

@@ -45,7 +45,9 @@ DOORS: dict[str, frozenset[str]] = {
     "serial": frozenset({"drivers.serial_port"}),
     "tinydb": frozenset({"stores"}),
     "orjson": frozenset({"stores", "report"}),
-    "cryptography": frozenset({"domain.secret", "stores.vault", "stores.keyring", "virtual.element_maker", "drivers.element_manifest"}),
+    "cryptography": frozenset(
+        {"domain.secret", "stores.vault", "stores.keyring", "drivers.element_manifest", "virtual.element_maker"}
+    ),
     "asn1crypto": frozenset({"drivers.element_manifest"}),
     "yaml": frozenset({"config"}),
     "pydantic": frozenset({"config", "domain.record", "stores"}),

@@ -403,9 +403,7 @@ class Line(line.Bench):
         self.product = product
 
     def run(self, *arguments: str, board: str = "b1", **environment: str) -> line.Result:
-        """One run of a board that a debugger may talk to."""
-        if not self.board(board).exists():
-            self.product.prepare(self.board(board))
+        """One run, of a board as the factory delivers it unless somebody has made another."""
         return super().run(f"--lot={LOTS[self.product.name]}", *arguments, board=board, **environment)
 
     def memory(self, store: str, board: str = "b1") -> bytes:
@@ -434,7 +432,10 @@ def everything_but(product: Product, store: str, data: bytes) -> bytes:
 
 
 def test_a_board_passes_and_keeps_identity_and_counters_in_rework(product: Product, tmp_path: Path) -> None:
-    """Image exact, block valid, counters stored, nothing else written; the second run changes the DevNonce alone."""
+    """Image exact, block valid, counters stored, nothing else written; the second run changes the DevNonce alone.
+
+    The nRF52840 comes locked: the line opens it, and its firmware keeps it open for the rework.
+    """
     bench = Line(product, tmp_path)
     first = bench.run()
     assert first.status == 0, first.text
@@ -492,6 +493,16 @@ def test_a_power_cut_inside_the_identity_block_costs_a_key_generation(tmp_path: 
     assert block is not None
     assert (block.generation, again.record["keys"]["generation"]) == (2, 2)
     assert again.record["keys"]["kcv_app"] == block.app_key.kcv()
+
+
+def test_a_word_of_the_eeprom_that_does_not_hold_fails_the_board(tmp_path: Path) -> None:
+    """The controller has no flag for it, and the word reads erased before: only what is read back tells."""
+    product = product_named(EEPROM)
+    bench = Line(product, tmp_path)
+    place = product.identity.start + 56  # of the serial, LE00000001
+    failed = bench.run(LORAFAB_VIRTUAL_FAULTS=";".join(f"stuck_bit={place:#x}.{bit}=0" for bit in range(8)))
+    assert failed.status == 1, failed.text
+    assert f"1 byte from {place:#010x} on differ" in failed.sentences
 
 
 def test_boards_with_their_identity_in_eeprom_have_the_same_flash(tmp_path: Path) -> None:

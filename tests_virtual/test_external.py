@@ -14,6 +14,7 @@ from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64, Identity
 from lorafab.domain.identity_block import BLOCK_SIZE, BlockState
 from lorafab.domain.memory_map import Span
+from lorafab.domain.ram_program import RamProgram
 from lorafab.domain.secret import Secret
 from lorafab.drivers.image_file import load_image
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
@@ -27,6 +28,7 @@ from lorafab.virtual.boardfile import BoardFile, State
 from lorafab.virtual.chip import At, Chip
 from lorafab.virtual.chips import nrf52, wle5, wle5spi
 from lorafab.virtual.parts.spi_nor import AT25SF041, W25Q128JV, NorPart, SpiNor
+from lorafab.virtual.stm32.gpio import OUTPUT
 from tests_virtual.test_line import Bench as Line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,9 +73,15 @@ class Rig:
     ) -> ExternalStore:
         """As a run makes it."""
         part = part or {"nor": NOR, "eeprom": EEPROM}[self.kind]
+        return ExternalStore(
+            self.programmer, self.program, part, PINS[self.board.chip.target, self.kind], address, ouis
+        )
+
+    @property
+    def program(self) -> RamProgram:
+        """Of the board's microcontroller."""
         mcu = self.board.chip.target
-        program = load_program(SPI_BUSES[mcu, BUSES[mcu]].program)
-        return ExternalStore(self.programmer, program, part, PINS[mcu, self.kind], address, ouis)
+        return load_program(SPI_BUSES[mcu, BUSES[mcu]].program)
 
     @property
     def memory(self) -> Any:
@@ -171,6 +179,9 @@ def test_no_key_is_left_in_the_chip(make: Make, chip: Chip, kind: str) -> None:
     )
     assert rig.cells().count(key) == 1, "it is in the part"
     assert not [n for n in range(13) if key[n : n + 4] in ram + registers]
+    symbols = rig.program.symbols
+    stack = rig.programmer.read(Span(symbols["__stack_limit"], symbols["__stack_top"] - symbols["__stack_limit"]))
+    assert not any(stack[:-32]), "all but the frame of the program's entry"
 
 
 def without(name: str, chip: Chip = wle5spi.CHIP) -> Chip:
@@ -276,6 +287,52 @@ def test_an_erase_that_does_not_end_is_given_up(make: Make) -> None:
         rig.store(hasty).write(identity())
 
 
+def test_a_part_that_does_not_let_itself_be_written_is_refused(make: Make) -> None:
+    """Its write enable latch does not set, as with a WP pin that is held low; nothing is sent after that."""
+    rig = make("nor")
+    rig.board.silicon.parts["nor"].latch = lambda _value: None  # type: ignore[attr-defined]
+    with pytest.raises(
+        StoreRefused, match=r"does not let itself be written \(its write enable latch stays 0\), wanted"
+    ):
+        rig.store().write(identity())
+    assert rig.memory.programs == 0
+    assert rig.complaints == []
+
+
+def test_an_spi_that_stands_still_is_given_up(make: Make) -> None:
+    """The program counts its looks at the flag that should come."""
+    rig = make("nor")
+    rig.board.silicon.parts["spi1"]._begin = lambda: None  # type: ignore[attr-defined]
+    with pytest.raises(StoreRefused, match="the microcontroller's SPI does not move, wanted its clock"):
+        rig.store().look()
+
+
+def test_the_other_part_on_the_bus_is_held_off_it(make: Make) -> None:
+    """Its chip-select is driven high, whatever its pull-up does."""
+    rig = make("nor")
+    rig.store().look()
+    gpio: Any = rig.board.silicon.parts["gpioA"]
+    assert gpio.mode(9) == OUTPUT
+    assert gpio.reads_high(9)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, 9), (16, 257), (24, 0), (26, 0), (26, 4)],
+    ids=["command", "length", "page", "no address", "long address"],
+)
+def test_the_program_refuses_what_cannot_be(make: Make, place: int, value: int) -> None:
+    """An unknown command, more data than its mailbox holds, no page, an address of no or of four bytes."""
+    rig = make("nor")
+    request = struct.pack("<6IH4B8B", 2, 0, 0, 0, 8, 100, 256, 3, 0x20, 0xAB, 0x35, 5, 6, 7, 4, *[0xFF] * 4)
+    assert rig.programmer.call(rig.program, "Serve", (), request, 46, 5.0)[1][4:8] == bytes(4)
+    size = 4 if place in (0, 16) else 2 if place == 24 else 1
+    wrong = request[:place] + value.to_bytes(size, "little") + request[place + size :]
+    status, answer = rig.programmer.call(rig.program, "Serve", (), wrong, 46, 5.0)
+    assert (status, answer[4:8]) == (1, b"\x01\0\0\0")
+    assert rig.complaints == []
+
+
 def test_bytes_that_do_not_take_are_found(make: Make) -> None:
     """The part says nothing of them: all that was written is read back."""
     rig = make("nor")
@@ -293,6 +350,16 @@ def test_bytes_that_do_not_take_are_found(make: Make) -> None:
         "the AT25SF041 on pin PA4: 1 bytes of the identity block at 0x0 read other than they were written, wanted all "
         "of them as written; repeat once, then set the board aside"
     )
+
+
+def test_what_the_firmware_began_is_waited_for(make: Make) -> None:
+    """It may have been halted while its own data were erased elsewhere in the part."""
+    rig = make("nor")
+    nor: Any = rig.board.silicon.parts["nor"]
+    nor._erase_block(0x1000, 200_000_000, 0x4000, b"")
+    assert rig.store().look().state is BlockState.BLANK
+    assert not nor.busy
+    assert rig.complaints == ["nor: RDP while it is busy is ignored; see its data sheet"], "it is awake"
 
 
 def test_a_part_that_sleeps_is_woken(make: Make) -> None:

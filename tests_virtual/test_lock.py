@@ -43,7 +43,7 @@ class Nest:
         self.stuck = False
         """The relay does not open."""
         self.leak = b""
-        """What careless firmware leaves at the beginning of SRAM1 when it starts."""
+        """What careless firmware leaves in the middle of SRAM1 when it starts."""
 
     def power(self, on: bool) -> None:
         """Switch the supply, unless the relay sticks."""
@@ -52,9 +52,10 @@ class Nest:
         self.board.power(on)
         if on and self.leak:
             with self.board.lock:
-                sram1 = self.board.silicon.bus.memory_at(0x2000_0000, len(self.leak))
+                sram1 = self.board.silicon.bus.memory_at(0x2000_4000, len(self.leak))
                 assert sram1 is not None
-                sram1.data[: len(self.leak)] = self.leak
+                at = 0x2000_4000 - sram1.base
+                sram1.data[at : at + len(self.leak)] = self.leak
 
     def present(self) -> bool:
         return True
@@ -216,7 +217,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
 def test_no_read_that_a_probe_can_make_finds_the_key_of_a_locked_board(made: Made) -> None:
     """Before the lock the same search finds it, in the flash and in its alias; the firmware still has it."""
     before = [visible.place for visible in joined(made.programmer.survey()) if made.key.reveal() in visible.data]
-    assert before == ["flash", "boot alias"]
+    assert sorted(before) == ["boot alias", "flash"]
     closed = made.lock(made.key)
     assert closed.kcv == made.key.kcv()
     assert 0x8000 < closed.visible < 0x20000
@@ -244,7 +245,7 @@ def test_a_key_left_in_sram1_is_caught(made: Made, order: str, known: bool) -> N
     key = made.key.reveal()
     made.leak = bytes(44) + (key if order == "as it is" else b"".join(key[n : n + 4][::-1] for n in range(0, 16, 4)))
     with pytest.raises(
-        LockFailed, match=r"in sram1 at 0x2000002c of the locked board, wanted none .*; set this"
+        LockFailed, match=r"in sram1 at 0x2000402c of the locked board, wanted none .*; set this"
     ) as told:
         made.lock(*([made.key] if known else []))
     assert key.hex().upper() not in str(told.value).upper()
@@ -254,7 +255,7 @@ def test_an_identity_block_left_in_sram1_is_caught(made: Made) -> None:
     """Whoever's it is: also where the run knows neither key nor check value."""
     identity = Identity("LK1", DEV_EUI, JOIN_EUI, Secret(bytes(range(16))), None, 1, 5, "demo-locked")
     made.leak = bytes(7) + identity_block.encode(identity)
-    with pytest.raises(LockFailed, match="finds an identity block in sram1 at 0x20000007"):
+    with pytest.raises(LockFailed, match="finds an identity block in sram1 at 0x20004007"):
         made.lock(made.key)
 
 

@@ -112,6 +112,12 @@ class Bench:
         assert self.board is not None
         self.board.advance(int(seconds * 1e9))
 
+    def hush(self) -> None:
+        """Let the modem finish what it has to say, and drop it."""
+        assert self.terminal is not None
+        self.warp(0.05)
+        self.terminal.reset_input_buffer()
+
     def send(self, command: str) -> None:
         assert self.terminal is not None
         self.terminal.write(command.encode() + b"\r\n")
@@ -561,7 +567,7 @@ def test_abz_keeps_each_value_and_one_key_fills_both_slots(modem: Open) -> None:
     assert bench.ask("AT+MODE?") == ["+OK=1"]
 
 
-def test_abz_says_ok_before_a_memory_that_takes_nothing(modem: Open) -> None:
+def test_abz_says_ok_to_a_memory_that_takes_nothing(modem: Open) -> None:
     bench = abz_modem(modem, PAGE_FAULT)
     assert bench.ask(f"AT+APPKEY={KEY}") == ["+OK"]
     assert bench.ask("AT+APPKEY?") == [f"+OK={KEY}"]
@@ -648,9 +654,7 @@ def test_no_line_stops_a_modem(modem: Open, product: str) -> None:
     @given(begins, text)
     def talk(begin: str, rest: str) -> None:
         bench.send(begin + rest)
-        bench.warp(0.05)
-        assert bench.terminal is not None
-        bench.terminal.reset_input_buffer()  # the same answer may have been given to the line before
+        bench.hush()  # the same answer may have been given to the line before
         bench.send(command)
         bench.until(answer)
 
@@ -669,10 +673,9 @@ def test_a_dev_nonce_is_stored_when_the_windows_close_and_not_before(modem: Open
     }[product]
     bench = modem(product)
     for passed_s, stored in ((JOIN_S - 0.5, 0), (JOIN_S + 0.5, 1)):
+        bench.hush()
         for command in join:
             bench.ask(command)
-        bench.send(AWAKE[product][0])
-        bench.until(AWAKE[product][1])
         bench.warp(passed_s)
         bench.stop()
         assert bench.dev_nonce() == stored
@@ -692,7 +695,7 @@ IDENTITY_FIELDS = {
     "dev_eui": DEV_EUI,
     "join_eui": JOIN_EUI,
     "app_key": KEY,
-    "serial": "LM00000001",
+    "serial": "LM 000-001",
     "region": "5",
     "generation": "3",
     "lot_crc": f"{zlib.crc32(b'demo-serial'):08X}",
@@ -714,7 +717,7 @@ def test_own_shell_writes_the_block_that_it_was_told(modem: Open, nwk_key: str |
     assert f"kcv_app={Secret(bytes.fromhex(KEY)).kcv()}" in bench.ask("ID?", 10)
     bench.stop()
     wanted = Identity(
-        serial="LM00000001",
+        serial="LM 000-001",
         dev_eui=Eui64.parse(DEV_EUI),
         join_eui=Eui64.parse(JOIN_EUI),
         app_key=Secret(bytes.fromhex(KEY)),

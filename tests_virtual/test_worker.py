@@ -327,7 +327,7 @@ def test_a_call_answers_and_wipes_its_mailbox(tmp_path: Path, name: str) -> None
     with bench(tmp_path, name) as (programmer, _):
         for first in (1, 0x8000_0000):
             assert programmer.call(PROGRAM, "add", [first, 2], KEY, 16, 1.0) == (first + 2, KEY)
-            assert programmer.read(Span(_MAILBOX, 64)) == bytes(64)
+            assert programmer.read(Span(_MAILBOX, 16)) == bytes(16)
         assert programmer.call(PROGRAM, "add", [3, 4], b"", 0, 1.0) == (7, b"")
         assert programmer.checksums([Span(start_of(name), 4)]) == [
             zlib.crc32(bytes([MCUS[CHIPS[name][1]].flash.erased]) * 4)
@@ -342,7 +342,7 @@ def test_a_program_that_does_not_come_back_is_stopped_and_wiped(wle5: tuple[Pyoc
     with pytest.raises(StoreRefused, match=r"echo did not come back from spin in 0\.25 s, wanted its answer; reseat"):
         programmer.call(PROGRAM, "spin", [], KEY, 16, 0.25)
     assert 250_000_000 < board.clock.now_ns - before < 400_000_000
-    assert programmer.read(Span(_MAILBOX, 64)) == bytes(64)
+    assert programmer.read(Span(_MAILBOX, 16)) == bytes(16)
     assert programmer.call(PROGRAM, "add", [1, 2], KEY, 16, 1.0) == (3, KEY)
 
 

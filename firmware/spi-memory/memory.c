@@ -160,7 +160,8 @@ static enum status obey(void)
     }
 }
 
-static enum status serve(void)
+/* Not inlined: all that it used of the stack lies below the frame of Serve, and is wiped. */
+static __attribute__((noinline)) enum status serve(void)
 {
     enum status status = DONE;
 
@@ -168,7 +169,7 @@ static enum status serve(void)
         return BAD_REQUEST;
     }
     spi_open(&__mailbox);
-    if (__mailbox.wake != 0u) { /* the firmware may have sent the part to sleep */
+    if (__mailbox.wake != 0u) { /* the firmware may have sent the part to sleep; a busy one is awake, and ignores it */
         status = simple(__mailbox.wake);
         pause();
     }

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from lorafab.domain.identity import REGIONS, SERIAL_SIZE, Eui64, KeySlot
+from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.label import check_pattern, tr005_text
 from lorafab.domain.measurement import Spec
 from lorafab.domain.memory_map import Area, MemoryMap, Span
@@ -637,6 +638,8 @@ class ProductConfig(_Model):
         if store in ("flash", "eeprom") and (place is None or in_eeprom != (store == "eeprom")):
             where = "the data EEPROM (memory.eeprom)" if store == "eeprom" else "the flash"
             raise ValueError(f"identity.store is {store}: memory.identity must name its place in {where}")
+        if store in ("flash", "eeprom") and place is not None and place.size < BLOCK_SIZE:
+            raise ValueError(f"memory.identity has {place.size} bytes, the identity block {BLOCK_SIZE}; make it larger")
         tests = [step.test for step in self.plan]
         for test in tests:
             if tests.count(test) > 1:

@@ -1,7 +1,8 @@
 """What a flash session will erase, program and keep, decided before the board is changed (docs/flash-plan.md).
 
 The planner is asked twice: `to_survey` names the spans whose checksums it needs, `plan_flash` decides by them. Nobody
-reads the memory back for that: CRC-32 (zlib) of a page tells identical, erased and different apart.
+reads the memory back for that: CRC-32 (zlib) of a page tells identical, erased and different apart. It cannot tell two
+pages whose only differences are structures that each end with a CRC-32 of their own (docs/flash-plan.md).
 """
 
 import zlib
@@ -14,6 +15,8 @@ from lorafab.errors import ImageError
 NVM = "NVM region"
 IDENTITY = "identity page"
 UNLISTED = "unlisted memory"
+
+_PIECE = 16  # bytes; far smaller than an identity block
 
 Checksums = Mapping[Span, int | None]
 """CRC-32 of a span as the chip holds it now; None for one with words that cannot be read."""
@@ -128,7 +131,7 @@ def _pages(memory: MemoryMap, contents: Sequence[Segment]) -> list[_Page]:
                 filled = tuple(one for one in inside if any(byte != area.erased for byte in one.data))
                 pages.append(_Page(area, span, (whole,), filled))
             else:
-                pages.append(_Page(area, span, inside, inside))
+                pages.append(_Page(area, span, tuple(piece for one in inside for piece in _pieces(one, area)), inside))
     return sorted(pages, key=lambda page: page.span)
 
 
@@ -203,6 +206,13 @@ def _cut(segment: Segment, page: Span) -> Segment:
     return Segment(start, segment.data[start - segment.address : end - segment.address])
 
 
+def _pieces(segment: Segment, area: Area) -> list[Segment]:
+    """A block that ends with its own CRC-32, as the identity block does, has the same CRC-32 whatever it holds."""
+    size = max(_PIECE, area.word_size)
+    starts = range(0, len(segment.data), size)
+    return [Segment(segment.address + start, segment.data[start : start + size]) for start in starts]
+
+
 def _filled(page: Span, inside: Iterable[Segment], erased: int) -> Segment:
     data = bytearray([erased]) * page.size
     for segment in inside:
@@ -228,7 +238,7 @@ def _by_pages(memory: MemoryMap, pages: Sequence[_Page], found: Checksums, trust
             program += wrong
         elif trusted and all(_is_erased(found, segment.span, page.area) for segment in wrong):
             # In the code region the page is judged as one, and all of its words are missing; elsewhere only some are.
-            program += page.words if wrong == list(page.due) else wrong
+            program += page.words if len(wrong) == len(page.due) else wrong
         else:
             erase.append(page.span)
             program += page.words

@@ -45,6 +45,8 @@ def option_word(low: int) -> int:
 class _Stm32:
     """What the STM32 families share: a level in an option register, and flash that faults when it is hidden."""
 
+    level = "rdp1"
+    """As product.yaml calls it."""
     optr: int
     """Address of the option register, which has the RDP byte in bits 7:0."""
 
@@ -151,6 +153,7 @@ class AccessPortProtection:
     0x5A to APPROTECT.DISABLE since power-on, or after an erase through CTRL-AP until the next power-on.
     """
 
+    level = "approtect"
     extra = (("FICR", Span(0x1000_0000, 0x1000)), ("UICR", Span(0x1000_1000, 0x1000)))
 
     # Registers of access port 1, as pyOCD's debug port addresses them.

@@ -24,7 +24,7 @@ _ORDER_TIMEOUT_S = 10.0
 """The program itself gives up a stuck controller within 3 s (WAIT_TURNS); an order is a page at most."""
 _ERASE_CHIP_TIMEOUT_S = 100.0
 """256 pages of 85 ms each on the nRF52840."""
-_NOT_BEGUN = 0xFFFF_FFFF
+_NOT_BEGUN = _FAULTED = 0xFFFF_FFFF
 _SPANS_BYTES, _SUM_BYTES = 12, 8  # of struct spans; of a checksum and of an index of one that could not be read
 
 
@@ -145,13 +145,17 @@ class Worker:
         self.target.resume()
 
     def _await_halt(self, entry: str, timeout_s: float) -> None:
+        from pyocd.core.target import Target
         from pyocd.utility.timeout import Timeout
 
         clock: Any = Timeout(timeout_s)
         with clock as running:
             while running.check():
-                if self._is_halted():
+                state = self.target.get_state()
+                if state == Target.State.HALTED:
                     return
+                if state == Target.State.LOCKUP:
+                    break
         self.release()
         self.target.halt()
         raise NoAnswer(entry)
@@ -159,7 +163,10 @@ class Worker:
     # -- checksums
 
     def checksums(self, spans: Sequence[Span]) -> list[int | None]:
-        """CRC-32 (zlib) of each span, None where words of it cannot be read. Raises NoAnswer."""
+        """CRC-32 (zlib) of each span, None where words of it cannot be read. Raises NoAnswer.
+
+        Where the bus refuses the core, as behind read-out protection, the probe reads what can be read.
+        """
         program = self._program
         own = Span(program.load_address, program.mailbox + program.mailbox_size - program.load_address)
         sums: dict[int, int | None] = {
@@ -172,7 +179,8 @@ class Worker:
         most = program.mailbox_size // (_SPANS_BYTES + _SUM_BYTES)
         for first in range(0, len(asked), most):
             batch = asked[first : first + most]
-            sums.update(zip(batch, self._ask([spans[number] for number in batch]), strict=True))
+            of_batch = [spans[number] for number in batch]
+            sums.update(zip(batch, self._ask(of_batch) or map(self._read_sum, of_batch), strict=True))
         return [sums[number] for number in range(len(spans))]
 
     def _read_sum(self, span: Span) -> int | None:
@@ -183,17 +191,24 @@ class Worker:
         except TransferFaultError:
             return None
 
-    def _ask(self, spans: Sequence[Span]) -> Iterator[int | None]:
+    def _ask(self, spans: Sequence[Span]) -> list[int | None] | None:
+        """By the program; None when it met a fault, or locked up because the core was inside a fault already."""
         runs = list(_runs(spans))
         self.take_core()
         self._load(self._program)
         mailbox = self._program.mailbox
         self._write(mailbox, b"".join(struct.pack("<3I", *run) for run in runs))
-        lost = self.call(self._program, "Checksums", [len(runs)], _CHECKSUM_TIMEOUT_S)
+        try:
+            lost = self.call(self._program, "Checksums", [len(runs)], _CHECKSUM_TIMEOUT_S)
+        except NoAnswer:
+            lost = _FAULTED
+        if lost == _FAULTED:
+            self.release()
+            return None
         behind = mailbox + _SPANS_BYTES * len(runs)
         words = self.target.read_memory_block32(behind, len(spans) + lost)
         unreadable = set(words[len(spans) :])
-        return (None if number in unreadable else words[number] for number in range(len(spans)))
+        return [None if number in unreadable else words[number] for number in range(len(spans))]
 
     # -- flash sessions
 

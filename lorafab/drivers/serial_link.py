@@ -92,14 +92,12 @@ class SerialLink:
 
 
 def _entry(direction: str, data: bytes, secret: bool) -> str:
-    # Before bytes are escaped: an escape has hex digits of its own. In a secret line any byte may be one of a key.
+    if secret and not (data.isascii() and data.decode("ascii").isprintable()):
+        return f"{direction} ({len(data)} bytes withheld)"  # a key as it is
+    # Before bytes are escaped: an escape has hex digits of its own.
     text = (_PART if secret else _KEY).sub(_withheld, data.decode("latin-1"))
-    shown = (char if 0x20 <= ord(char) < 0x7F and char != "\\" else _escaped(char, secret) for char in text)
+    shown = (char if 0x20 <= ord(char) < 0x7F and char != "\\" else f"\\x{ord(char):02x}" for char in text)
     return f"{direction} {''.join(shown)}"
-
-
-def _escaped(char: str, secret: bool) -> str:
-    return "?" if secret else f"\\x{ord(char):02x}"
 
 
 def _withheld(found: re.Match[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from lorafab.domain.record import KeyRecord, PictureRecord, RunRecord
+from lorafab.domain.record import KeyRecord, LockRecord, PictureRecord, RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.report.canonical import record_sha256
 from lorafab.report.markup import NOT_KNOWN, definition_list, html_text, mono, plural, seconds, visible
@@ -149,7 +149,16 @@ def _process(record: RunRecord, history: Sequence[RunRecord]) -> str:
         ("Permits", plural(len(record.permits), "permit") + ", see below" if record.permits else "none"),
         ("Attempt", f"{record.attempt}{' (first)' if record.attempt == 1 else ''}{_earlier(record, history)}"),
     ]
+    if record.lock is not None:
+        rows.insert(-1, ("Lock", _lock(record.lock, record.verdict)))
     return definition_list(rows)
+
+
+def _lock(lock: LockRecord, verdict: str) -> str:
+    """Say that the board is locked only where the run proved it."""
+    state = "proven" if verdict == "PASS" else "set or about to be, and not proven"
+    resumed = f"; went on with run {lock.resumed}, which was cut short" if lock.resumed else ""
+    return html_text(f"level {lock.level}, {state}{resumed}")
 
 
 def _duration(record: RunRecord) -> str:

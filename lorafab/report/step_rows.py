@@ -138,4 +138,5 @@ def _details(step: StepRecord) -> str:
     reasons = [m for m in step.measurements if m.why]
     why = "".join(f"<li><b>{html_text(m.name)}</b> {html_text(m.why)}</li>" for m in reasons)
     why = f'<div class="why">Why these limits<ul>{why}</ul></div>' if why else ""
-    return f'<div class="details">{sentence}{why}</div>' if sentence or why else ""
+    run = f'<p class="sentence">Done in run {html_text(step.run)}, which this one went on with.</p>' if step.run else ""
+    return f'<div class="details">{sentence}{run}{why}</div>' if sentence or run or why else ""

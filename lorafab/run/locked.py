@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lorafab.config.load import LineConfig
 from lorafab.domain.identity import Eui64
 from lorafab.domain.measurement import Measurement, Outcome
 from lorafab.domain.record import LockRecord, RunRecord
+from lorafab.drivers.pyocd_protection import PROTECTIONS
 from lorafab.errors import (
     BoundElsewhere,
+    ConfigError,
     ForeignIdentity,
     LinkSilent,
     NvmDamaged,
@@ -41,6 +44,20 @@ GREETING_S = 2.0
 
 _RESUMABLE = ("INTERRUPTED", "ERROR", "ABORTED")
 """Verdicts that say nothing against the board."""
+
+
+def check_lock(config: LineConfig) -> None:
+    """Refuse a lock that the product's microcontroller does not have. Raises ConfigError."""
+    product, level = config.product, PROTECTIONS[config.product.mcu].level
+    if product.lock is not None and product.lock.level != level:
+        raise ConfigError(
+            f"{config.mcu_named_by}: an {product.mcu} is locked by level {level}, and lock.level says "
+            f"{product.lock.level}; correct one of them"
+        )
+    if product.opens_new_chips and level != "approtect":
+        raise ConfigError(
+            f"{config.mcu_named_by}: an {product.mcu} does not come locked from its maker; leave opens_new_chips out"
+        )
 
 
 # -- the lock step

@@ -15,6 +15,7 @@ from lorafab.domain.memory_map import MemoryMap
 from lorafab.errors import ConfigError, LedgerError, UsageError, VaultError
 from lorafab.interfaces import Clock, Jig, Link, Programmer, Scanner
 from lorafab.run.identity_store import check_store
+from lorafab.run.locked import check_lock
 from lorafab.steps.label import identify, read_label
 from lorafab.stores.keyring import demo_paths, ensure_demo
 from lorafab.stores.ledger import BaseLedger
@@ -76,6 +77,7 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
     """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
     lot, mcu = config.lot, mcu_of(config)
     check_store(config)
+    check_lock(config)
     ledger = open_ledger(config, data, clock)
     vault = open_vault(config, root, data, ledger)
     with ExitStack() as stack:

@@ -66,8 +66,8 @@ class ElementStore:
         dev_eui, join_eui = _eui(said, "dev_eui"), _eui(said, "join_eui")
         if element.dev_eui is None:
             raise ElementRefused(
-                f"the secure element {element.serial} is part {element.part}, whose certificate ({element.certificate}) "
-                "names no DevEUI, wanted a TNGLORA part of generation B or C; set this board aside"
+                f"the secure element {element.serial} is part {element.part}, whose certificate "
+                f"({element.certificate}) names no DevEUI, wanted a TNGLORA part; set this board aside"
             )
         if dev_eui != element.dev_eui:
             raise ElementRefused(

@@ -29,8 +29,8 @@ _NO_PIN = 0xFF
 _ERASED = 0xFF
 _POLLS_A_MS = 22
 """At most: between two looks at the status register lie at least 47 us (memory.c, POLL_PAUSE)."""
-_POLL_MAX_S = 0.003
-"""At least as long as one takes at the slowest clock after reset, 4 MHz: 12 cycles times 1000, two bytes at 0.5 MHz."""
+_POLL_MAX_S = 0.005
+"""More than one takes at the slowest clock after reset, 4 MHz: 16 cycles times 1000, two bytes at 0.5 MHz."""
 _REPEAT = "power the board off and on and repeat once, then set it aside"
 _ANSWERS = {
     2: f"the microcontroller's SPI does not move, wanted its clock; {_REPEAT}",

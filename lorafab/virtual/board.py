@@ -23,6 +23,7 @@ from lorafab.virtual.core import Core
 from lorafab.virtual.dap import SwDp
 from lorafab.virtual.faults import Action, ActiveFaults, FaultPlan, Swap
 from lorafab.virtual.freerun import FreeRun
+from lorafab.virtual.packets import Counters
 from lorafab.virtual.serial_line import SerialLine
 from lorafab.virtual.silicon import Console, Silicon, Sleep
 from lorafab.virtual.supply import Supply
@@ -73,6 +74,7 @@ class Board:
         self.power_cycles = 0  # how often the supply was switched on; what lives without power has forgotten since
         self.debugger_attached = False
         self.last_debug_access = time.monotonic()
+        self.counters = Counters()  # of the probe that was opened last
         self._looks, self._seen = 0, (0, list[int]())  # of a debugger at RAM
         self.wire = wire
         self.line = SerialLine(wire, self.faults, self.clock)

@@ -144,6 +144,7 @@ class VirtualProbe(DebugProbe):
                 raise exceptions.ProbeDisconnected(f"there is no board in {self._site}")
             board = self._open_file(path)
         self._board, self._dap = board, CmsisDap(board)
+        board.counters = self._dap.counters
         pyocd_time.begin(self, board)
 
     def _open_file(self, path: Path) -> Board:

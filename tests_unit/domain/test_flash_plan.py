@@ -418,6 +418,17 @@ def test_a_word_that_was_programmed_is_never_programmed_again() -> None:
     assert plan.erase == (IDENTITY,)
 
 
+def test_another_whole_block_is_not_taken_for_the_same() -> None:
+    """Both end with a CRC-32 over themselves, so that one CRC-32 over either of them is the same number."""
+    old, new = (body + zlib.crc32(body).to_bytes(4, "little") for body in (b"\x01" * 92, b"\x02" * 92))
+    assert zlib.crc32(old) == zlib.crc32(new)
+    case = finished(IMAGE, Segment(IDENTITY.start, old))
+    rework = Case(MEMORY, (IMAGE, Segment(IDENTITY.start, new)), case.chip, False)
+    assert plan_of(rework).erase == (IDENTITY,)
+    case.chip.execute(plan_of(rework))
+    assert case.chip.read(Span(IDENTITY.start, 96)) == new
+
+
 def test_a_shorter_image_leaves_old_code_behind_it_alone() -> None:
     """Nothing runs it, and looking at all of the flash would cost more than the image."""
     case = finished()

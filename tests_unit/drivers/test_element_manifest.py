@@ -420,6 +420,10 @@ def test_an_alternative_name_of_another_form_is_no_dev_eui(text: str) -> None:
         ("[{}]", "entry 1: its members are others"),
         ('[{"payload": "", "protected": "", "signature": "", "header": {}}]', "entry 1: its members are others"),
         ('[{"payload": "", "protected": "", "signature": "", "header": {"uniqueId": 1}}]', "entry 1: its members"),
+        (
+            '[{"payload": "", "protected": "", "signature": "", "header": {"uniqueId": "1"}, "signatures": []}]',
+            "entry 1: its members are others",
+        ),
         ('[{"payload": "", "payload": ""}]', "JSON: it cannot be read"),
         ("[NaN]", "JSON: it cannot be read"),
         ("[" * 100_000, "JSON: it cannot be read"),

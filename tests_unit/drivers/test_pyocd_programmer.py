@@ -1,6 +1,7 @@
 """lorafab/drivers/pyocd_programmer.py against a small stand-in for pyOCD's session."""
 
 import logging
+import struct
 import traceback
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
@@ -9,10 +10,11 @@ from typing import Any, ClassVar
 import pytest
 from pyocd.core import exceptions as pyocd_exceptions
 from pyocd.core.target import Target
-from pyocd.flash.flash import Flash
 
 from lorafab.domain.memory_map import Segment, Span
+from lorafab.drivers import pyocd_worker
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
+from lorafab.drivers.pyocd_worker import Kind
 from lorafab.errors import (
     ConfigError,
     DutError,
@@ -24,6 +26,8 @@ from lorafab.errors import (
     WrongChip,
 )
 from lorafab.interfaces import Programmer
+from lorafab.targets import MCUS
+from lorafab.targets.algorithm import load_worker
 
 exceptions: Any = pyocd_exceptions  # their constructors carry no annotations
 
@@ -57,69 +61,48 @@ REGISTERS = {
 }
 
 
-class FakeFlash:
-    """Does what a flash algorithm does, on a dictionary; writes down the order of events."""
+RAM = 0x20000000
 
-    TIMEOUT_ERROR = Flash.TIMEOUT_ERROR
 
-    def __init__(self, target: "FakeTarget", start: int = START, page_size: int = PAGE, erased: int = 0xFF) -> None:
-        self.target, self.start, self.events = target, start, list[str]()
-        self.region = SimpleNamespace(page_size=page_size)
-        self.memory = bytearray([erased]) * (4 * PAGE)
-        self.page_buffers = [0x20001000, 0x20001800]
-        self._buffers: dict[int, bytes] = {}
-        self.result = 0
-        self.broken: Exception | None = None
+class FakeMemories:
+    """Flash, data EEPROM and RAM as a dictionary of bytes; what nobody wrote reads as erased."""
 
-    def init(self, operation: Flash.Operation, reset: bool = False) -> None:
-        self.events.append(f"init {operation.name}{' with reset' if reset else ''}")
+    def __init__(self, target: str) -> None:
+        self._mcu, self._bytes = MCUS[target], dict[int, int]()
 
-    def erase_sector(self, address: int) -> None:
-        if self.broken:
-            raise self.broken
-        self.events.append(f"erase {address:#x}")
+    def get(self, address: int, size: int) -> bytes:
+        area = self._mcu.area_of(Span(address, size))
+        return bytes(self._bytes.get(at, area.erased if area else 0) for at in range(address, address + size))
 
-    def load_page_buffer(self, number: int, address: int, data: Sequence[int]) -> None:
-        if self.broken:
-            raise self.broken
-        self._buffers[number] = bytes(data)
-        self.events.append(f"load {number}")
+    def put(self, address: int, data: bytes) -> None:
+        self._bytes.update(zip(range(address, address + len(data)), data, strict=True))
 
-    def start_program_page_with_buffer(self, number: int, address: int) -> None:
-        self._put(address, self._buffers[number])
-        self.events.append(f"start {number}")
-
-    def program_phrase(self, address: int, data: bytes) -> None:
-        if self.broken:
-            raise self.broken
-        self._put(address, data)
-        self.events.append(f"phrase {address:#x}+{len(data)}")
-
-    def _put(self, address: int, data: bytes) -> None:
-        self.memory[address - self.start : address - self.start + len(data)] = data
-
-    def wait_for_completion(self, timeout: float) -> int:
-        self.events.append("wait")
-        return self.result
-
-    def cleanup(self) -> None:
-        self.events.append("cleanup")
+    def erase(self, address: int) -> None:
+        area = self._mcu.area_of(Span(address, 1))
+        assert area is not None
+        for at in range(address, address + area.page_size):
+            self._bytes.pop(at, None)
 
 
 class FakeTarget:
-    """A core with identity registers and a little flash."""
+    """A core that does what the program in its RAM would do; writes down the order of events."""
 
     def __init__(self, session: "FakeSession") -> None:
         self.session, self.state = session, Target.State.HALTED
         self.dp = SimpleNamespace(dpidr=SimpleNamespace(idr=FakeSession.dpidr))
-        self.flash = FakeFlash(self)
-        self.eeprom = FakeFlash(self, 0x08080000, 4, 0)
+        name = session.options["target_override"]
+        self.memory, self.events = FakeMemories(name), list[str]()
         self.memory_map = SimpleNamespace(
-            get_region_for_address=lambda address: SimpleNamespace(
-                is_ram=address >> 28 == 2, flash=self.eeprom if address == 0x08080000 else self.flash
-            )
+            get_region_for_address=lambda address: SimpleNamespace(is_ram=address >> 28 == 2)
         )
+        self.program = load_worker(name)
+        self.registers: dict[str, int] = {}
         self.fault: Exception | None = None
+        self.broken: BaseException | None = None
+        """What the connection does when the program is loaded."""
+        self.results: dict[str, int] = {}
+        """Result codes by event, instead of 0; -1: it never ends."""
+        self._expected = 0
 
     def get_state(self) -> Target.State:
         return self.state
@@ -130,8 +113,52 @@ class FakeTarget:
     def reset(self) -> None:
         self.state = Target.State.RUNNING
 
+    def reset_and_halt(self) -> None:
+        self.events.append("reset")
+        self.state = Target.State.HALTED
+
+    def write_core_registers_raw(self, names: list[str], values: list[int]) -> None:
+        self.registers.update(zip(names, values, strict=True))
+
+    def read_core_register_raw(self, name: str) -> int:
+        return self.registers[name]
+
     def resume(self) -> None:
         self.state = Target.State.RUNNING
+        if self.registers.get("pc") == self.program.symbols["Session"] & ~1:
+            self._expected = 1
+            refused = self.results.get("init", 0)
+            self._report(0xFFFFFFFF if refused else 0, refused)
+
+    def _report(self, done: int, failure: int) -> None:
+        self.memory.put(self.program.mailbox + 32, struct.pack("<2I", done, failure))
+        if failure:
+            self.state, self.registers["r0"] = Target.State.HALTED, failure
+
+    def _work(self) -> None:
+        """Carry out the order that has just been handed over."""
+        slot = self._expected % 2
+        kind, address, size, number = struct.unpack("<4I", self.memory.get(self.program.mailbox + 16 * slot, 16))
+        if self.state != Target.State.RUNNING or number != self._expected:
+            return
+        if kind == Kind.END:
+            self.state, self.registers["r0"] = Target.State.HALTED, self.results.get("end", 0)
+            return
+        event = f"{Kind(kind).name} {address:#x}" + (f"+{size}" if kind == Kind.PROGRAM else "")
+        self.events.append(event)
+        result = self.results.get(event, 0)
+        if result == -1:
+            return
+        if not result:
+            if kind == Kind.ERASE_PAGE:
+                self.memory.erase(address)
+            elif kind == Kind.PROGRAM:
+                self.memory.put(address, self.memory.get(self.buffer(slot), size))
+            self._expected += 1
+        self._report(number - 1 if result else number, result)
+
+    def buffer(self, number: int) -> int:
+        return self.program.symbols[f"__page_buffer_{number}"]
 
     def read32(self, address: int) -> int:
         return REGISTERS[self.session.options["target_override"]][address]
@@ -144,8 +171,15 @@ class FakeTarget:
         if self.fault:
             raise self.fault
         assert address % 4 == 0
-        memory, at = self.flash.memory, address - START
-        return [int.from_bytes(memory[at + 4 * n : at + 4 * n + 4], "little") for n in range(size)]
+        return list(struct.unpack(f"<{size}I", self.memory.get(address, 4 * size)))
+
+    def write_memory_block32(self, address: int, words: Sequence[int]) -> None:
+        if self.broken:
+            raise self.broken
+        if address in (self.buffer(0), self.buffer(1)) and any(words):
+            self.events.append(f"load {int(address == self.buffer(1))}")
+        self.memory.put(address, struct.pack(f"<{len(words)}I", *words))
+        self._work()
 
 
 class FakeSession:
@@ -351,15 +385,20 @@ def test_closing_twice_or_on_a_dead_link_is_quiet(programmer: PyocdProgrammer, m
 def test_any_span_can_be_read(programmer: PyocdProgrammer, span: Span) -> None:
     """Alignment is the driver's business."""
     memory = bytes(i * i % 251 for i in range(4 * PAGE))
-    session().target.flash.memory[:] = memory
+    session().target.memory.put(START, memory)
     assert programmer.read(span) == memory[span.start - START : span.end - START]
 
 
 def test_only_the_pages_asked_for_are_erased(programmer: PyocdProgrammer) -> None:
     """Spans of several pages, and pages named twice, are erased once each."""
     programmer.program([Span(START, 2 * PAGE), Span(START + PAGE, PAGE)], [])
-    events = session().target.flash.events
-    assert events == ["init ERASE with reset", f"erase {START:#x}", f"erase {START + PAGE:#x}", "cleanup"]
+    assert session().target.events == ["reset", f"ERASE_PAGE {START:#x}", f"ERASE_PAGE {START + PAGE:#x}"]
+
+
+def test_a_session_without_work_does_not_touch_the_core(programmer: PyocdProgrammer) -> None:
+    """A plan that changes nothing costs nothing."""
+    programmer.program([], [])
+    assert session().target.events == []
 
 
 def test_words_that_segments_share_are_programmed_once_padded_as_erased(programmer: PyocdProgrammer) -> None:
@@ -370,20 +409,20 @@ def test_words_that_segments_share_are_programmed_once_padded_as_erased(programm
     wanted = bytearray(b"\xff" * 4 * PAGE)
     for segment in segments:
         wanted[segment.address - START : segment.span.end - START] = segment.data
-    assert session().target.flash.memory == wanted
-    assert [event for event in session().target.flash.events if event.startswith("phrase")] == [
-        f"phrase {START + 8:#x}+2040",
-        f"phrase {START + PAGE:#x}+1064",
-        f"phrase {START + PAGE + 3000:#x}+16",
+    assert session().target.memory.get(START, 4 * PAGE) == wanted
+    assert [event for event in session().target.events if event.startswith("PROGRAM")] == [
+        f"PROGRAM {START + 8:#x}+2040",
+        f"PROGRAM {START + PAGE:#x}+1064",
+        f"PROGRAM {START + PAGE + 3000:#x}+16",
     ]
 
 
 def test_no_word_outside_of_the_segments_is_programmed(programmer: PyocdProgrammer) -> None:
     """Flash words may be programmed once (STM32) or twice (nRF52) between erases: padding a page would use them up."""
     programmer.program([], [Segment(START + 16, bytes(8)), Segment(START + 64, bytes(2 * PAGE))])
-    assert session().target.flash.events == [
-        *("init PROGRAM with reset", f"phrase {START + 16:#x}+8", f"phrase {START + 64:#x}+{PAGE - 64}"),
-        *("load 0", "start 0", "wait", f"phrase {START + 2 * PAGE:#x}+64", "cleanup"),
+    assert [event for event in session().target.events if event.startswith("PROGRAM")] == [
+        *(f"PROGRAM {START + 16:#x}+8", f"PROGRAM {START + 64:#x}+{PAGE - 64}"),
+        *(f"PROGRAM {START + PAGE:#x}+{PAGE}", f"PROGRAM {START + 2 * PAGE:#x}+64"),
     ]
 
 
@@ -391,24 +430,21 @@ def test_what_an_erased_byte_reads_is_the_chips_business() -> None:
     """The flash of an STM32L0 erases to zero: padding of words is zero, too."""
     programmer = PyocdProgrammer("bench", "stm32l072xz", 4000)
     programmer.connect()
-    session().target.flash.memory[:] = bytes(4 * PAGE)
     programmer.program([], [Segment(START + 5, b"\x11")])
-    assert session().target.flash.memory[:8] == bytes([0, 0, 0, 0, 0, 0x11, 0, 0])
+    assert session().target.memory.get(START, 8) == bytes([0, 0, 0, 0, 0, 0x11, 0, 0])
 
 
-def test_data_eeprom_is_written_with_its_own_algorithm_after_the_flash() -> None:
-    """One session for both memories and one reset at its beginning."""
+def test_flash_and_data_eeprom_share_a_session() -> None:
+    """All erases come first; one reset and one program for both memories."""
     programmer = PyocdProgrammer("bench", "stm32l072xz", 4000)
     programmer.connect()
     target = session().target
     programmer.program(
         [Span(START, 128), Span(0x08080010, 4)], [Segment(0x08080010, b"nvm!"), Segment(START, bytes(4))]
     )
-    assert target.flash.events == ["init ERASE with reset", f"erase {START:#x}", "init PROGRAM",
-                                   f"phrase {START:#x}+4", "cleanup"]  # fmt: skip
-    assert target.eeprom.events == ["init ERASE", "erase 0x8080010", "init PROGRAM", "load 0", "start 0", "wait",
-                                    "cleanup"]  # fmt: skip
-    assert target.eeprom.memory[0x10:0x14] == b"nvm!"
+    assert target.events == ["reset", f"ERASE_PAGE {START:#x}", "ERASE_PAGE 0x8080010", f"PROGRAM {START:#x}+4",
+                             "load 0", "PROGRAM 0x8080010+4"]  # fmt: skip
+    assert target.memory.get(0x08080010, 4) == b"nvm!"
 
 
 @pytest.mark.parametrize("segment", [Segment(0x08080002, b"ab"), Segment(0x08080000, b"abcde")])
@@ -418,7 +454,7 @@ def test_words_of_a_data_eeprom_are_not_cut(segment: Segment) -> None:
     programmer.connect()
     with pytest.raises(PlanError, match="whole words"):
         programmer.program([], [segment])
-    assert session().target.eeprom.events == []
+    assert session().target.events == []
 
 
 @pytest.mark.parametrize("span", [Span(0x10001000, 0x1000), Span(0x10001208, 4), Span(0x000FF000, 0x2000)])
@@ -430,18 +466,23 @@ def test_nothing_outside_of_the_flash_of_an_nrf52_is_erased_or_written(span: Spa
         programmer.program([span], [])
     with pytest.raises(PlanError, match="not in the flash"):
         programmer.program([], [Segment(span.start, bytes(span.size))])
-    assert session().target.flash.events == []
+    assert session().target.events == []
 
 
-def test_the_next_page_is_loaded_while_one_is_programmed(programmer: PyocdProgrammer) -> None:
-    """Loading hides behind programming; each page's result is asked for."""
-    programmer.program([], [Segment(START, bytes(3 * PAGE))])
-    events = session().target.flash.events
-    assert events == [
-        *("init PROGRAM with reset", "load 0", "start 0"),
-        *("load 1", "wait", "start 1", "load 0", "wait", "start 0"),
-        *("wait", "cleanup"),
-    ]
+def test_two_buffers_take_turns(programmer: PyocdProgrammer) -> None:
+    """One is loaded while the flash is busy with the other, whose data nobody may touch."""
+    data = bytes(range(1, 4)) * PAGE
+    programmer.program([], [Segment(START, data)])
+    assert [event for event in session().target.events if event.startswith("load")] == ["load 1", "load 0", "load 1"]
+    assert session().target.memory.get(START, len(data)) == data
+
+
+def test_a_mass_erase_stands_for_the_pages_of_the_flash() -> None:
+    """Other memories are erased by their pages all the same."""
+    programmer = PyocdProgrammer("bench", "stm32l072xz", 4000)
+    programmer.connect()
+    programmer.program([Span(START, 128), Span(0x08080010, 4)], [], mass_erase=True)
+    assert session().target.events == ["reset", f"ERASE_CHIP {START:#x}", "ERASE_PAGE 0x8080010"]
 
 
 @pytest.mark.parametrize(
@@ -461,7 +502,7 @@ def test_impossible_plans_stop_before_the_flash_is_touched(
     """A wrong plan is our mistake and must not cost a board."""
     with pytest.raises(PlanError, match=word):
         programmer.program(erase, segments)
-    assert session().target.flash.events == []
+    assert session().target.events == []
 
 
 def test_running_resets_and_lets_go(programmer: PyocdProgrammer) -> None:
@@ -490,16 +531,13 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         (OSError(19, "No such device"), ProbeError, "check the probe's cable"),
         (exceptions.TransferFaultError(fault_address=START), MemoryFault, "0x08000000"),
         (exceptions.TransferFaultError(fault_address=0x20001000), ProbeError, "check the probe's cable"),
-        (exceptions.FlashEraseFailure("x", address=START, result_code=0x10), FlashRefused, "0x08000000 .result 0x10"),
-        (exceptions.FlashProgramFailure("x", address=START, result_code=8), FlashRefused, "programmed at 0x08000000"),
-        (exceptions.FlashFailure("x", result_code=0x1000000), FlashRefused, "0x1000000"),
     ],
 )
 def test_failures_name_the_culprit_and_carry_no_key(
     programmer: PyocdProgrammer, raised: Exception, wanted: type[LorafabError], says: str
 ) -> None:
     """Lost links are the station's fault, refusals the board's; no key byte is in any text or attached exception."""
-    session().target.flash.broken = raised
+    session().target.broken = raised
     with pytest.raises(LorafabError, match=says) as caught:
         programmer.program([], [Segment(START, KEY)])
     assert type(caught.value) is wanted
@@ -510,20 +548,46 @@ def test_failures_name_the_culprit_and_carry_no_key(
     assert repr(KEY).lower() not in text
 
 
-def test_a_refused_page_names_its_address(programmer: PyocdProgrammer) -> None:
-    """The algorithm's result is read for every page, and the session is cleaned up."""
-    session().target.flash.result = 0x8
-    with pytest.raises(DutError, match=r"programmed at 0x08000800 \(result 0x8\)"):
-        programmer.program([], [Segment(START + PAGE, KEY * 128)])
-    assert session().target.flash.events[-1] == "cleanup"
-    assert session().context_state.current_flash_algo is None
+@pytest.mark.parametrize(
+    ("results", "says"),
+    [
+        ({f"PROGRAM {START + PAGE:#x}+{PAGE}": 0x8}, r"could not be programmed at 0x08000800 \(result 0x8\)"),
+        ({f"ERASE_PAGE {START:#x}": 0x10}, r"could not be erased at 0x08000000 \(result 0x10\)"),
+        ({"init": 0x1000000}, r"controller does not work \(result 0x1000000\), wanted it to open"),
+        ({"end": 0x2000000}, r"controller does not work \(result 0x2000000\)"),
+    ],
+)
+def test_what_the_chip_refuses_is_the_boards_fault(
+    programmer: PyocdProgrammer, results: dict[str, int], says: str
+) -> None:
+    """The sentence names the place and the controller's code; no copy of the data stays in the buffers."""
+    target = session().target
+    target.results = results
+    with pytest.raises(FlashRefused, match=says):
+        programmer.program([Span(START, PAGE)], [Segment(START, KEY * 384)])
+    assert target.memory.get(target.buffer(0), 2 * PAGE) == bytes(2 * PAGE)
 
 
-def test_a_page_that_never_ends_is_the_boards_fault(programmer: PyocdProgrammer) -> None:
+def test_after_a_failure_the_next_session_begins_with_a_reset(programmer: PyocdProgrammer) -> None:
+    """What the failure left in the controller and in RAM is not trusted."""
+    target = session().target
+    target.results = {f"ERASE_PAGE {START:#x}": 0x10}
+    with pytest.raises(FlashRefused):
+        programmer.program([Span(START, PAGE)], [])
+    target.results = {}
+    programmer.program([Span(START, PAGE)], [])
+    assert target.events == ["reset", f"ERASE_PAGE {START:#x}"] * 2
+
+
+def test_a_page_that_never_ends_is_the_boards_fault(
+    programmer: PyocdProgrammer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A timeout is told as such."""
-    session().target.flash.result = Flash.TIMEOUT_ERROR
-    with pytest.raises(DutError, match="no result"):
+    monkeypatch.setattr(pyocd_worker, "_ORDER_TIMEOUT_S", 0.01)
+    session().target.results = {f"PROGRAM {START:#x}+{PAGE}": -1}
+    with pytest.raises(FlashRefused, match=r"could not be programmed at 0x08000000 \(no result\)"):
         programmer.program([], [Segment(START, KEY * 128)])
+    assert session().target.state == Target.State.HALTED
 
 
 def test_unreadable_memory_is_the_boards_fault(programmer: PyocdProgrammer) -> None:
@@ -533,17 +597,23 @@ def test_unreadable_memory_is_the_boards_fault(programmer: PyocdProgrammer) -> N
         programmer.read(Span(START, 128))
 
 
-def test_an_interrupt_is_not_swallowed(programmer: PyocdProgrammer) -> None:
+def test_an_interrupt_is_not_swallowed(programmer: PyocdProgrammer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of a flash session stops the algorithm and goes on up."""
 
-    class Broken(FakeFlash):
-        def erase_sector(self, address: int) -> None:
+    target = session().target
+    write = target.write_memory_block32
+
+    def interrupted(address: int, words: Sequence[int]) -> None:
+        write(address, words)
+        if target.events[-1:] == [f"ERASE_PAGE {START:#x}"]:
+            monkeypatch.undo()
             raise KeyboardInterrupt
 
-    session().target.flash = Broken(session().target)
+    monkeypatch.setattr(target, "write_memory_block32", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        programmer.program([Span(START, PAGE)], [])
-    assert session().target.flash.events[-1] == "cleanup"
+        programmer.program([Span(START, PAGE)], [Segment(START, KEY * 128)])
+    assert target.state == Target.State.HALTED
+    assert target.memory.get(target.buffer(0), 2 * PAGE) == bytes(2 * PAGE)
 
 
 def test_loggers_that_print_memory_are_silenced() -> None:

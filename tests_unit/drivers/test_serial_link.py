@@ -166,3 +166,57 @@ def test_a_link_is_used_between_open_and_close(board: Board) -> None:
     board.send(b"again\n")
     assert link.read_line(SOON) == b"again"
     link.close()
+
+
+KEY = "8CD66A7B3DEA8E3AC2E5FD0F9B11724E"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (KEY, "(32 hex digits withheld)"),
+        (KEY.lower(), "(32 hex digits withheld)"),
+        (
+            f"### AppKey: {':'.join(KEY[at : at + 2] for at in range(0, 32, 2))} ###",
+            "### AppKey: (32 hex digits withheld) ###",
+        ),
+        (f'AT+APPKEY="{KEY}"', 'AT+APPKEY="(32 hex digits withheld)"'),
+        (f"{KEY}{KEY}", "(64 hex digits withheld)"),
+        ("dev_eui=024C464200000001 kcv=0540E6C1FFA9C265", "dev_eui=024C464200000001 kcv=0540E6C1FFA9C265"),
+        ("uid=4C46564251750A60D2F5691F", "uid=4C46564251750A60D2F5691F"),
+    ],
+)
+def test_what_is_as_long_as_a_key_is_never_in_the_transcript(
+    board: Board, link: SerialLink, said: str, shown: str
+) -> None:
+    """Whoever says it, and unasked: firmware is known to print its keys when it starts. Shorter numbers are shown."""
+    link.write(said.encode() + b"\r\n")
+    board.send(said.encode() + b"\r\n")
+    assert link.read_line(SOON) == said.encode()
+    board.send(said.encode())
+    link.read_line(0.02)
+    assert link.transcript() == f"> {shown}\n< {shown}\n< {shown} (unfinished)"
+
+
+def test_after_a_secret_command_no_piece_of_a_key_is_in_the_transcript(board: Board, link: SerialLink) -> None:
+    """In two lines, as decimal numbers, as raw bytes; until the next write, and the words of an answer stay."""
+    link.write(f"SET app_key={KEY}\r\n".encode(), secret=True)
+    for line in (KEY[:8], "140, 214, 106", KEY[8:10], "AT_PARAM_ERROR", "OK"):
+        board.send(line.encode() + b"\r\n")
+        assert link.read_line(SOON) == line.encode()
+    board.send(bytes.fromhex(KEY)[:4] + b"\r\n")
+    link.read_line(SOON)
+    link.write(b"ID?\r\n")
+    board.send(b"join_eui=00005EEF10000001\r\n")
+    link.read_line(SOON)
+    assert link.transcript().splitlines() == [
+        "> SET app_key=(32 hex digits withheld)",
+        "< (8 hex digits withheld)",
+        "< (9 hex digits withheld)",
+        "< (2 hex digits withheld)",
+        "< AT_PARAM_ERROR",
+        "< OK",
+        "< (4 bytes withheld)",
+        "> ID?",
+        "< join_eui=00005EEF10000001",
+    ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorafab.domain.record import KeyRecord, PermitRecord, PictureRecord, RunRecord
+from lorafab.domain.record import FlashRecord, KeyRecord, LockRecord, PermitRecord, PictureRecord, RunRecord
 from lorafab.domain.verdict import Verdict
 from lorafab.report import sections
 from tests_unit.report import samples
@@ -125,6 +125,35 @@ def test_permits_are_listed_with_reason_and_use() -> None:
     assert sections.permits(samples.passed()) == ""
 
 
+def test_the_flash_session_is_told_by_spans() -> None:
+    """What was kept, erased, programmed and left alone, and why it was repeated; nothing where none took place."""
+    session = FlashRecord(
+        kept=("0x0803f000..0x0803ffff NVM region",),
+        erased=("0x0803e800..0x0803efff",),
+        mass_erase=False,
+        programmed=tuple(f"0x{page:08x}" for page in range(50)),
+        skipped=(),
+        retries=("1 byte <b> differs; repeat",),
+    )
+    text = Parsed(sections.flash(samples.passed(flash=session))).text
+    assert "Kept0x0803f000..0x0803ffff NVM region" in text
+    assert "Erased0x0803e800..0x0803efff" in text
+    assert "and 10 more spans in the record" in text
+    assert "Identical, left alonenothing" in text
+    assert "Repeated once, because1 byte <b> differs; repeat" in text
+    all_of_it = session.model_copy(update={"mass_erase": True, "erased": ()})
+    assert "Erasedall of the flash at once" in Parsed(sections.flash(samples.passed(flash=all_of_it))).text
+    assert sections.flash(samples.passed()) == ""
+
+
+def test_what_was_lost_is_told() -> None:
+    """Each thing that was erased although a run keeps it, and nothing where nothing was."""
+    text = Parsed(sections.lost(samples.passed(lost=("NVM region: DevNonce 37", "identity page: DevEUI 1")))).text
+    assert "NVM region: DevNonce 37" in text
+    assert "identity page: DevEUI 1" in text
+    assert sections.lost(samples.passed()) == ""
+
+
 def test_a_transcript_is_shown_line_by_line() -> None:
     """Each line stands as it was sent, escapes visible; it is unfolded unless the board passed."""
     html = sections.transcript(samples.failed())
@@ -180,3 +209,13 @@ def hostile(text: str) -> RunRecord:
         permits=(PermitRecord(name=text, reason=text, used=True),),
         picture=PictureRecord(file=text, sha256=text, reader=text),
     )
+
+
+def test_a_lock_is_called_proven_only_in_a_pass() -> None:
+    """With the run that it goes on with; without a lock step the card says nothing of it."""
+    lock = LockRecord(level="rdp1", step="test_60_lock::test_the_board_is_locked", resumed="20261120-120000-abcdef")
+    shown = Parsed(sections.cards(samples.passed(lock=lock), (), None)).text
+    assert "level rdp1, proven; went on with run 20261120-120000-abcdef, which was cut short" in shown
+    shown = Parsed(sections.cards(samples.failed(lock=lock), (), None)).text
+    assert "set or about to be, and not proven" in shown
+    assert "level rdp1" not in Parsed(sections.cards(samples.passed(), (), None)).text

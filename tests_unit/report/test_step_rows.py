@@ -100,3 +100,10 @@ def test_no_text_changes_the_structure_of_a_row(text: str) -> None:
     if text and text.encode("utf-8", "ignore").decode() == text:  # what a record can hold
         assert table(text).elements == table("plain").elements
         assert table(text).balanced
+
+
+def test_a_step_of_an_earlier_run_says_whose_it_is() -> None:
+    """A run that goes on with another one shows what it did not do itself."""
+    done = samples.step("test_20::test_flash", "Image is written", run="20261120-120000-abcdef")
+    [row] = step_rows(samples.passed(steps=(done,)))
+    assert "Done in run 20261120-120000-abcdef, which this one went on with." in row.details

@@ -12,9 +12,12 @@ import pytest
 from lorafab.config.load import load_station
 from lorafab.config.models import ManualJig
 from lorafab.domain.record import KeyRecord
-from lorafab.errors import ConfigError
+from lorafab.errors import ConfigError, LedgerError
 from lorafab.report import sections
 from lorafab.run.identity_store import check_store
+from lorafab.run.recording import recover
+from lorafab.run.run import Run
+from lorafab.run.station import Options
 from tests_unit.cli.answer import Answer, Command
 from tests_unit.elements import DEV_EUI, JOIN_EUI, SERIAL, Maker
 from tests_unit.fakes import FakeBoard
@@ -191,6 +194,16 @@ def test_a_forged_manifest_stops_the_line_and_not_the_board(elements: Line, forg
     assert elements.opened[-1].ledger.is_empty
 
 
+def test_a_forged_manifest_does_not_take_away_that_a_board_has_passed(elements: Line) -> None:
+    """The station is at fault; only a refused element is the board's."""
+    passed(elements)
+    damage(elements.root)
+    assert elements.produce(LOT).status == 3
+    claim = elements.opened[-1].ledger.find(DEV_EUI)
+    assert claim is not None
+    assert (claim["state"], claim["attempts"]) == ("passed", 1)
+
+
 def test_a_manifest_that_is_no_json_stops_before_anything_is_written(elements: Line) -> None:
     """The flash is as it was."""
     (elements.root / "stations" / "elements" / "manifest.json").write_text("[")
@@ -244,6 +257,40 @@ def test_a_label_with_the_dev_eui_must_be_the_elements(elements: Line) -> None:
     assert wrong.status == 1
     assert f"the label names DevEUI {OTHER_EUI}, but the chip under it has {DEV_EUI}" in wrong.out
     assert passed(elements, f"--label={DEV_EUI}").last.startswith(f"lorafab: PASS {DEV_EUI} ")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_killed_run_is_recorded_under_the_elements_dev_eui(elements: Line, asked: bool) -> None:
+    """From the moment in which the element was asked for it; before, nobody knows it. Its key is unproven, too."""
+    config, options = load_station(elements.root, "sim", "demo-element"), Options(operator="Eve")
+    station = elements.open_station(config, elements.root, elements.root / "data", options, elements.clock)
+    run = Run(station, "run-1", elements.clock.now())
+    run.begin()
+    _ = run.chip
+    elements.board.running = True
+    if asked:
+        assert run.assignment.to_write is None
+    run.leave()
+    [record] = [found.record for found in recover(station, run.records) if found.record]
+    assert (record.verdict, record.dev_eui) == ("INTERRUPTED", DEV_EUI if asked else None)
+    unproven = KeyRecord(generation=0, kcv_app=None, kcv_nwk=None, evidence="unproven")
+    assert record.keys == (unproven if asked else None)
+
+
+def test_a_run_that_was_killed_behind_its_record_is_completed_unproven(
+    elements: Line, quiet: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start tells the ledger what the record says."""
+
+    def killed(*_: object) -> None:
+        raise LedgerError("the ledger is out of reach")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lorafab.stores.tiny_ledger.TinyLedger.mark_passed", killed)
+        assert elements.produce(LOT).status == 3
+    assert elements.produce(LOT, "--label=LS00009999").status == 3
+    told = quiet("ledger", "show", DEV_EUI, f"--root={elements.root}", "--json").document
+    assert (told["state"], told["key_evidence"]) == ("passed", "unproven")
 
 
 def test_what_the_customer_gets(elements: Line, quiet: Command) -> None:

@@ -252,3 +252,31 @@ def test_firmware_without_commands_cannot_make_good_what_was_lost(
     with pytest.raises(NvmDamaged, match=f"wanted {due} or more.*no command that brings it up; quarantine"):
         note()
     assert kept(ledger, ask) == 7
+
+
+def erased(board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest]) -> None:
+    """An unlock has erased the board and its counters."""
+    ledger.note_erased(ask().dev_eui, "bench")
+    board.erase(MEMORY.nvm)
+
+
+def test_a_board_whose_counters_were_erased_goes_on_after_a_gap(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """It may have joined since a run last asked it: 16 DevNonces are skipped, and the firmware itself stores them."""
+    check()
+    ledger.note_nonce(ask().dev_eui, 37, "run-1")
+    erased(board, ledger, ask)
+    assert check() == CounterCheck(dev_nonce=37 + GAP + 1, gained=GAP + 1)
+    assert board.counters().dev_nonce == kept(ledger, ask) == 54
+
+
+def test_counters_that_were_erased_and_cut_short_go_on(
+    board: FakeBoard, ledger: TinyLedger, ask: Callable[..., ClaimRequest], check: Check
+) -> None:
+    """A run died while the firmware counted up: the next one counts up the rest."""
+    check()
+    ledger.note_nonce(ask().dev_eui, 37, "run-1")
+    erased(board, ledger, ask)
+    store(board, 40)
+    assert check().dev_nonce == 54

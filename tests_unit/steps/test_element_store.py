@@ -99,7 +99,7 @@ def test_a_part_without_a_dev_eui_is_refused() -> None:
         store(of=tls).look()
     assert str(caught.value) == (
         f"the secure element {SERIAL} is part ATECC608A-MAH22, whose certificate ({SERIAL.upper()} ATECC) names no "
-        "DevEUI, wanted a TNGLORA part of generation B or C; set this board aside"
+        "DevEUI, wanted a TNGLORA part; set this board aside"
     )
 
 

@@ -68,7 +68,7 @@ static bool take_serial(const char *text)
     size_t length = 0;
 
     for (; text[length] != '\0'; length++) {
-        if (length == sizeof pending.block.serial || text[length] < '!' || text[length] > '~') {
+        if (length == sizeof pending.block.serial || text[length] < ' ' || text[length] > '~') {
             return false;
         }
     }

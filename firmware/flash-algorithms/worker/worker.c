@@ -1,9 +1,9 @@
 /*
  * Checksums and flash sessions for a debugger that goes on working meanwhile; see worker.h.
  *
- * Words that cannot be read (a double ECC error, which is an NMI, or memory that is closed) must not stop the core:
- * while this program runs, exceptions go through a vector table of its own. SCB->VTOR 0xE000ED08: Armv7-M ARM B3.2.5;
- * optional in Armv6-M, there in the STM32L0 (PM0223 section 4.3.4).
+ * Words that cannot be read must not cost the core: while this program runs, exceptions go through a vector table of its
+ * own. A double ECC error is an NMI, and only one checksum's affair. Memory that is closed as a whole ends the call.
+ * SCB->VTOR 0xE000ED08: Armv7-M ARM B3.2.5; optional in Armv6-M, there in the STM32L0 (PM0223 section 4.3.4).
  */
 #include "worker.h"
 
@@ -33,6 +33,7 @@ struct session {
 extern uint32_t __mailbox[], __page_buffer_0[], __page_buffer_1[];
 extern uint32_t __vectors[];
 
+/* A word of this span could not be read. */
 static volatile uint32_t unreadable;
 static uint32_t found_vtor;
 
@@ -43,20 +44,11 @@ static void on_nmi(void)
     unreadable = 1;
 }
 
-/* The bus refused a load: go on behind it. Thumb: 32-bit instructions begin with 0xE800 and above (A5.1). */
-__attribute__((used)) static void skip_instruction(uint32_t *frame)
+/* The bus refused an access: halt with all ones as the answer. A reset follows, which puts clocks and vectors back. */
+static void on_hard_fault(void)
 {
-    uint32_t pc = frame[6];
-
-    unreadable = 1;
-    frame[6] = pc + (*(const uint16_t *)pc >= 0xE800u ? 4u : 2u);
-}
-
-__attribute__((naked)) static void on_hard_fault(void)
-{
-    __asm volatile("mov r0, sp\n"
-                   "ldr r1, =skip_instruction\n"
-                   "bx r1");
+    ((volatile struct session *)__mailbox)->failure = FAILED_FAULT;
+    __asm volatile("mov r0, %0\n bkpt #0\n b ." : : "r"(0xFFFFFFFFu) : "r0");
 }
 
 static void take_over(void)
@@ -75,21 +67,10 @@ static void give_back(void)
     __asm volatile("dsb" : : : "memory");
 }
 
-/* Piece by piece, so that a memory that is closed as a whole does not cost a fault for each of its words. */
-static void add_all(uint32_t address, uint32_t size)
-{
-    while (size && !unreadable) {
-        uint32_t piece = size < 1024u ? size : 1024u;
-
-        checksum_add(address, piece);
-        address += piece;
-        size -= piece;
-    }
-}
-
 /*
  * `count` entries of struct spans lie in the mailbox. Behind them come the checksums, a word each, and behind those the
- * indexes of the spans that could not be read, whose checksums mean nothing. Returns how many those are.
+ * indexes of the spans that could not be read, whose checksums mean nothing. Returns how many those are; all ones when
+ * the bus refused an access.
  */
 int Checksums(uint32_t count)
 {
@@ -110,7 +91,7 @@ int Checksums(uint32_t count)
         for (uint32_t left = spans[n].count; left; left--, index++) {
             unreadable = 0;
             checksum_start();
-            add_all(address, spans[n].size);
+            checksum_add(address, spans[n].size);
             sums[index] = checksum_value();
             if (unreadable)
                 lost[failed++] = index;
@@ -153,8 +134,6 @@ int Session(void)
         if (order->kind == END)
             break;
         failure = carry_out(order, number & 1u ? __page_buffer_1 : __page_buffer_0);
-        if (unreadable)
-            failure |= FAILED_FAULT;
         if (!failure)
             session->done = number;
     }

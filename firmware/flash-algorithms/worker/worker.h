@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-/* Set in the answer of a session whose own access to memory was refused by the bus. */
+/* The bus refused an access of this program: how a session fails then. */
 #define FAILED_FAULT 0x10000000u
 
 /* The flash algorithm. */

@@ -98,12 +98,12 @@ static enum result say_key(const uint8_t *key)
     return settings.keys_locked ? ACCESS_DENIED : say_bytes(key, SETTINGS_KEY_SIZE);
 }
 
-/* +OK first, then the memory: lrw.c, save_state, runs from the main loop and only logs what fails. */
+/* lrw.c, save_state, only logs what fails, after the answer. There it goes into an EEPROM; here the core stands still
+ * while its flash is written, and would lose what a station sends after +OK, so that the answer comes last. */
 static enum result stored(void)
 {
-    say("+OK");
     (void)settings_store();
-    return SAID;
+    return OK;
 }
 
 /* atci_param_get_buffer_from_hex: one character more than the digits is let through, whatever it is. */

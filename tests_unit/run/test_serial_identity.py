@@ -1,0 +1,49 @@
+"""lorafab.run.identity_store: a lot that a modem's dialect cannot serve is refused before any hardware is touched."""
+
+from dataclasses import replace
+
+import pytest
+
+from lorafab.config.load import LineConfig, load_station
+from lorafab.errors import ConfigError
+from lorafab.run.identity_store import check_store
+from lorafab.steps.dialects import DIALECTS
+from tests_unit.line import ROOT
+
+LOTS = {
+    "lorafab": "demo-serial",
+    "st-at-slave": "demo-st",
+    "rui3": "demo-rui3",
+    "lora-e5": "demo-e5",
+    "rn2483": "demo-rn2483",
+    "abz": "demo-abz",
+}
+
+
+def line(dialect: str, lorawan: str) -> LineConfig:
+    """A station that makes the demo lot of this dialect, with another LoRaWAN version."""
+    config = load_station(ROOT, "sim", LOTS[dialect])
+    return replace(config, lot=config.lot.model_copy(update={"lorawan": lorawan}))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_lorawan_1_0_goes_with_every_dialect(dialect: str) -> None:
+    """One root key is what all of them take."""
+    check_store(line(dialect, "1.0.4"))
+
+
+@pytest.mark.parametrize("dialect", [name for name, dialect in DIALECTS.items() if dialect.takes_nwk_key])
+def test_lorawan_1_1_goes_with_dialects_that_take_two_keys(dialect: str) -> None:
+    """ST, ABZ and our own."""
+    check_store(line(dialect, "1.1"))
+
+
+@pytest.mark.parametrize("dialect", [name for name, dialect in DIALECTS.items() if not dialect.takes_nwk_key])
+def test_lorawan_1_1_is_refused_where_there_is_one_key(dialect: str) -> None:
+    """The sentence names file and key, and the dialects that could."""
+    with pytest.raises(ConfigError) as caught:
+        check_store(line(dialect, "1.1"))
+    text = str(caught.value)
+    assert f"identity.dialect: lot {LOTS[dialect]} is of LoRaWAN 1.1, and {dialect} takes no NwkKey" in text
+    assert "product.yaml" in text
+    assert "(dialects that do: lorafab, st-at-slave, abz); correct the lot's lorawan" in text
