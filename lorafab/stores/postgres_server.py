@@ -68,7 +68,7 @@ class Server:
     def __init__(self, dsn: str) -> None:
         try:
             given = conninfo_to_dict(dsn)
-        except psycopg.ProgrammingError:
+        except (psycopg.ProgrammingError, UnicodeDecodeError):  # the latter of %90 and its like
             raise LedgerError(_WRONG_DSN) from None  # the cause quotes the string
         host = str(given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "localhost")
         port = str(given.get("port") or os.environ.get("PGPORT") or "5432")
