@@ -149,7 +149,7 @@ def test_a_board_that_fails_its_rework_is_not_passed_any_more(line: Line) -> Non
     assert first.record is not None
     claim = TinyLedger.open(line.root / "data", line.clock).find(str(first.record.dev_eui))
     assert claim is not None
-    assert claim["state"] == "reserved"
+    assert claim["state"] == "quarantined"
 
 
 def test_a_bare_dev_eui_names_the_board_whose_label_was_scanned_before(line: Line) -> None:

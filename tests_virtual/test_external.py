@@ -487,6 +487,20 @@ def test_boards_with_a_nor_flash_pass_are_kept_and_repaired(line: ExternalLine) 
     assert line.of("nor", "b1") == other
 
 
+def test_a_run_that_is_killed_while_the_part_is_written_is_made_good(line: ExternalLine) -> None:
+    """The block is torn; the next run says so, and writes a whole one of the next generation."""
+    killed = line.run("--lot=demo-nor", "-p", "tests_virtual.dies", LORAFAB_DIE="part")
+    assert killed.status == -9, killed.text
+    assert identity_block.decode(line.of("nor", "b1")) is None
+    again = line.run("--lot=demo-nor")
+    assert again.status == 0, again.text
+    assert "it is recorded as INTERRUPTED" in again.sentences
+    block = identity_block.decode(line.of("nor", "b1"))
+    assert block is not None
+    assert (str(block.dev_eui), block.generation) == ("024C464200050001", 2)
+    assert block.app_key.kcv() == again.record["keys"]["kcv_app"]
+
+
 def test_an_nrf52840_with_a_nor_flash_passes(line: ExternalLine) -> None:
     """A board that lets a debugger in: both halves of its protection are open, and its firmware keeps them so."""
     chip = nrf52.CHIP

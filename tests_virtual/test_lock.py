@@ -360,3 +360,18 @@ def test_an_unlock_that_is_cut_short_again_and_again_repeats_no_dev_nonce(bench:
     assert nonce(bench) >= 53
     assert generation(bench) == bench.lorafab("ledger", "show", first.line[2])["proven"] >= 2
     assert "counters_erased" not in bench.lorafab("ledger", "show", first.line[2])
+
+
+@pytest.mark.parametrize(("lot", "readable"), [("demo-nrf52-locked", 0), ("demo-eeprom-locked", 20 * 1024)])
+def test_other_boards_that_die_in_their_lock_go_on(bench: Bench, lot: str, readable: int) -> None:
+    """A new nRF52840, opened without a permit, hides even its name; an STM32L072 all but its RAM, the EEPROM too."""
+    lot = f"--lot={lot}"
+    dead = bench.run("-p", "tests_virtual.dies_locking", lot, LORAFAB_DIE="lock")
+    assert dead.status == -9, dead.text
+    result = bench.run(lot)
+    assert result.status == 0, result.text
+    board = bench.lorafab("ledger", "show", result.line[2])
+    assert (board["state"], board["proven"], board["attempts"]) == ("passed", 1, 2)
+    visible = {one["name"]: one["value"] for one in steps(result)["60"]["measurements"]}["bytes_visible"]
+    assert readable <= visible < readable + 512
+    assert board["chip_id"] == result.record["chip_id"]

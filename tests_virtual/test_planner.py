@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorafab.domain.memory_map import MemoryMap, Segment, Span
+from lorafab.domain.nvm import endnode
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
 from lorafab.errors import FlashRefused, ProbeError, VerifyFailed
 from lorafab.steps.flash import Loss, Written, plan_board, write_board
@@ -24,6 +25,7 @@ from lorafab.virtual.chip import Chip
 from lorafab.virtual.chips import named
 from lorafab.virtual.chips.nrf52 import with_build_code
 from lorafab.virtual.faults import FaultPlan
+from tests_virtual.test_line import Bench, Result
 
 SITE = "planner"
 
@@ -309,3 +311,42 @@ def test_one_changed_page_is_one_page(name: str) -> None:
         before = store.erases
         write(programmer, nest, case)
         assert store.erases - before == 1
+
+
+@pytest.mark.slow
+def test_counters_survive_a_new_image_and_a_permit_says_what_it_takes(tmp_path: Path) -> None:
+    """DevNonce 37 is 37 after the flash session, and the firmware counts on; erased by permit it goes on 16 later."""
+    line = Bench(tmp_path)
+    first = line.run()
+    assert first.status == 0, first.text
+    board = Board.open(line.board("b1"), chip=named("wle5"))
+    store = board.silicon.file.stores["flash"]
+    for offset, data in (
+        (0x3F000 + 64, endnode.encode(endnode.Counters(37, 1, 2, 3, 9))),  # behind what the first run has stored
+        (0x800, b"\x00" * 8),  # not this image
+    ):
+        store.begin_program(offset, data)
+        store.finish()
+    board.close()
+    label = f"--label={first.record['label']}"
+
+    reworked = line.run(label)
+    assert reworked.status == 0, reworked.text
+    assert reworked.record["flash"]["erased"] == ["0x08000800..0x08000fff"]
+    assert nonce(reworked) == 38, "one is spent by every run"
+
+    erased = line.run(label, "--permit=mass-erase:returned from the field")
+    assert erased.status == 0, erased.text
+    assert erased.record["lost"] == [
+        f"identity page 0x0803e800..0x0803efff: DevEUI {first.line[2]}, key generation 1",
+        "NVM region 0x0803f000..0x0803ffff: DevNonce 38, JoinNonce 1, FCntUp 2, FCntDown 3",
+    ]
+    assert nonce(erased) == 38 + 16 + 1
+    assert erased.record["keys"]["generation"] == 2
+    page = (line.data / "reports" / erased.record["report_file"]).read_text()
+    assert "DevNonce 38, JoinNonce 1" in page
+
+
+def nonce(result: Result) -> int:
+    found: int = next(m["value"] for s in result.record["steps"] for m in s["measurements"] if m["name"] == "dev_nonce")
+    return found

@@ -56,7 +56,8 @@ WALK = [0x42, 0x44, 0x46, 0x48, 0x4A, 0x5A, 0x5C, 0x4E, 0x50, 0x52, 0x54, 0x56, 
 PERIPHERAL = {"wle5": (0x5800_004C, 1), "l072": (0x4002_102C, 1), "nrf52": (0x5000_0504, 1 << 13)}
 # An nRF52840 of before the hardened protection, because others lock at a pin reset; its reset pin is connected.
 UICR = {0x200: 18, 0x204: 18}
-CHIPS: dict[str, Chip] = {name: chips.named(name) for name in chips.names()} | {"nrf52": nrf52.with_build_code("C0")}
+SILICON = [name for name in chips.names() if name in PERIPHERAL]  # other boards have other parts beside these chips
+CHIPS: dict[str, Chip] = {name: chips.named(name) for name in SILICON} | {"nrf52": nrf52.with_build_code("C0")}
 
 Access, Reset = Target.WatchpointType, Target.ResetType
 

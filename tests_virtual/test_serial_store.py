@@ -180,6 +180,18 @@ def test_what_is_not_stored_is_gone(bench: Callable[..., Bench], dialect: str, s
         check_store(made.store, WANTED)
 
 
+@pytest.mark.parametrize("dialect", READABLE)
+def test_a_board_that_got_all_but_its_key_is_refused(bench: Callable[..., Bench], dialect: str) -> None:
+    """As when power or cable were lost in between: DevEUI and JoinEUI are right, and the key is the default or none."""
+    made = bench(dialect)
+    with contextlib.suppress(ShellError):  # our own shell refuses to commit a part
+        made.modem.ask_all([one for one in DIALECTS[dialect].commands(IDENTITY) if one.key is None])
+    with pytest.raises(
+        ForeignIdentity, match=r"on the board has (LoRaMac|the key of RUI3)|firmware has no identity \(blank"
+    ):
+        check_store(made.store, WANTED)
+
+
 def test_a_byte_that_sticks_in_the_settings_of_rui3_turns_all_of_them_to_zeros(bench: Callable[..., Bench]) -> None:
     """A set of values that is no longer valid is dropped as a whole; the board is blank, and refused."""
     made = bench("rui3")
@@ -257,6 +269,14 @@ def test_the_line_makes_a_board_of_each_product(tmp_path: Path, dialect: str) ->
     record = result.record
     assert record["keys"]["evidence"] == ("read back" if dialect in READABLE else "asserted")
     sent = "\n".join(record["transcript"])
+    name = {
+        "st-at-slave": "LoRaMac-node's default key",
+        "abz": "LoRaMac-node's default key",
+        "rui3": "the key of RUI3's",
+    }
+    came_with = [f"the board came with {name[dialect]}"] if dialect in name else []
+    assert [found[: len(text)] for found, text in zip(record["findings"], came_with, strict=True)] == came_with
+    assert all(f"note: {text}" in result.text for text in came_with)
     for exchange in DIALECTS[dialect].questions(lorawan_1_1=False):
         assert f"> {exchange.command}" in sent
     page = line.flash("b1")[PAGE - FLASH : PAGE - FLASH + 0x800]

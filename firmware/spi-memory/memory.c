@@ -1,8 +1,8 @@
 /*
  * Drives an SPI memory behind the pins of a halted microcontroller: RAM program with a mailbox (mailbox.h).
  *
- * A debugger loads it into RAM, fills the mailbox and calls Serve; the answer lies in the mailbox. The data may be keys:
- * whoever fills the mailbox wipes it, and this program wipes the stack that it used.
+ * A debugger loads it into RAM, fills the mailbox and calls Serve; the answer lies in the mailbox. The data may be
+ * keys: whoever fills the mailbox wipes it, and this program wipes the stack that it used.
  *
  * Instructions: 25AA02E48/E64, DS20002123F, table 2-1; AT25SF041, DS-25SF041-044G, and W25Q128JV, revision F (the
  * instructions that they share with other SPI NOR flashes, as Zephyr's spi_nor.h has them, too).

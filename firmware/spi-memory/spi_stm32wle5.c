@@ -16,7 +16,8 @@
 #define MODE_OUTPUT 1u
 #define MODE_ALTERNATE 2u
 #define PULL_UP 1u
-#define AF_SPI1 5u /* of every pin that can be SPI1's: mbed OS, NUCLEO_WL55JC, PeripheralPins.c (made from CubeMX data) */
+/* Of every pin that can be SPI1's: mbed OS, NUCLEO_WL55JC, PeripheralPins.c (made from CubeMX data). */
+#define AF_SPI1 5u
 
 #define SPI1 0x40013000u
 #define SPI_CR1 REGISTER(SPI1 + 0x00u)

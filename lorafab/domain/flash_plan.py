@@ -1,8 +1,8 @@
 """What a flash session will erase, program and keep, decided before the board is changed (docs/flash-plan.md).
 
-The planner is asked twice: `to_survey` names the spans whose checksums it needs, `plan_flash` decides by them. Nobody
-reads the memory back for that: CRC-32 (zlib) of a page tells identical, erased and different apart. It cannot tell two
-pages whose only differences are structures that each end with a CRC-32 of their own (docs/flash-plan.md).
+The planner is asked twice: `spans_to_ask` names the spans whose checksums it needs, `plan_flash` decides by them.
+Nobody reads the memory back for that: CRC-32 (zlib) of a page tells identical, erased and different apart. It cannot
+tell two pages whose only differences are structures that each end with a CRC-32 of their own (docs/flash-plan.md).
 """
 
 import zlib
@@ -86,13 +86,13 @@ class _Page:
     """What is programmed, in whole words."""
 
 
-def to_survey(memory: MemoryMap, contents: Sequence[Segment], *, clear: bool = False) -> tuple[Span, ...]:
+def spans_to_ask(memory: MemoryMap, contents: Sequence[Segment], *, clear: bool = False) -> tuple[Span, ...]:
     """Spans whose checksums `plan_flash` wants, each once. ``clear``: as there. Raises ImageError."""
     pages = _pages(memory, contents)
     spans = [segment.span for page in pages for segment in page.due]
     spans += [place.span for place in _reserved(memory)]
     if _mass_may_pay(memory.flash, pages):
-        spans += _unlisted(memory)
+        spans += _others(memory, pages)
     if clear:
         spans += memory.flash.span.pages(memory.flash.page_size)
     return tuple(dict.fromkeys(spans))
@@ -103,8 +103,8 @@ def plan_flash(
 ) -> FlashPlan:
     """Plan the image, and the identity block where ``contents`` have one.
 
-    ``found``: checksums of at least what `to_survey` names. ``trusted``: nobody was interrupted while he wrote to this
-    board, so that what reads erased is erased; an erase cut short reads erased, too, and so does a word that was
+    ``found``: checksums of at least what `spans_to_ask` names. ``trusted``: nobody was interrupted while he wrote to
+    this board, so that what reads erased is erased; an erase cut short reads erased, too, and so does a word that was
     programmed with the erased value. A page that cannot be read shows that somebody was. ``clear``: a permit to erase
     all of the flash. Raises ImageError when a segment lies where nothing may be programmed.
     """
@@ -242,16 +242,20 @@ def _by_pages(memory: MemoryMap, pages: Sequence[_Page], found: Checksums, trust
         else:
             erase.append(page.span)
             program += page.words
-    return _plan(memory, pages, erase, program, skip, verify, keep=_kept(memory, pages, found))
+    return _plan(
+        memory,
+        pages,
+        erase,
+        program,
+        skip,
+        verify,
+        keep=[replace(place, crc=found[place.span]) for place in _to_keep(memory, pages)],
+    )
 
 
-def _kept(memory: MemoryMap, pages: Sequence[_Page], found: Checksums) -> list[Place]:
+def _to_keep(memory: MemoryMap, pages: Sequence[_Page]) -> list[Place]:
     """The counters always; the identity where no new one is written."""
-    return [
-        Place(place.name, place.span, found[place.span])
-        for place in _reserved(memory)
-        if not any(page.span.overlaps(place.span) for page in pages)
-    ]
+    return [place for place in _reserved(memory) if not any(page.span.overlaps(place.span) for page in pages)]
 
 
 def _by_mass_erase(memory: MemoryMap, pages: Sequence[_Page], plan: FlashPlan) -> FlashPlan:
@@ -276,8 +280,16 @@ def _nothing_to_lose(memory: MemoryMap, pages: Sequence[_Page], found: Checksums
     """Whether all of the flash outside the contents is erased, or code that no image uses any more."""
     if not _mass_may_pay(memory.flash, pages):
         return False
-    kept = [place.span for place in _kept(memory, pages, found) if memory.flash.span.contains(place.span)]
-    return all(_is_erased(found, span, memory.flash) for span in (*kept, *_unlisted(memory)))
+    kept = [place.span for place in _to_keep(memory, pages) if memory.flash.span.contains(place.span)]
+    return all(_is_erased(found, span, memory.flash) for span in (*kept, *_others(memory, pages)))
+
+
+def _others(memory: MemoryMap, pages: Sequence[_Page]) -> list[Span]:
+    """Pages of the flash that are neither code, nor in the contents, nor in a place that is kept as a whole."""
+    flash, touched = memory.flash, {page.span for page in pages}
+    places = (memory.code, *(place.span for place in _to_keep(memory, pages)))
+    others = (page for page in flash.span.pages(flash.page_size) if page not in touched)
+    return joined(page for page in others if not any(page.overlaps(place) for place in places))
 
 
 def _mass_may_pay(flash: Area, pages: Sequence[_Page]) -> bool:

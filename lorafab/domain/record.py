@@ -136,6 +136,8 @@ class RunRecord(_Model):
     """As planned; None where no flash session ended well."""
     lost: tuple[str, ...] = ()
     """What was erased that a run keeps otherwise, and why: a sentence each."""
+    findings: tuple[str, ...] = ()
+    """What was wrong with the keys that the board came with: a sentence each."""
     verdict: Literal["PASS", "FAIL", "ABORTED", "ERROR", "INCOMPLETE", "INTERRUPTED"]
     code: str
     """Code of the cause; empty for PASS."""

@@ -82,11 +82,9 @@ class Worker:
         self._resident, self.has_core = None, False
 
     def _reset_and_halt(self) -> None:
-        from pyocd.core.target import Target
-
         self.target.reset_and_halt()
         self.target.session.context_state.current_flash_algo = None  # whatever pyOCD had in RAM
-        if self.target.get_state() != Target.State.HALTED:
+        if not self._is_halted():
             raise NoAnswer("reset")
 
     def _is_halted(self) -> bool:

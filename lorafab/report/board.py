@@ -39,6 +39,7 @@ def render_board(record: RunRecord, *, history: Sequence[RunRecord] = (), pictur
             postfix=without_script
             + sections.permits(record)
             + sections.lost(record)
+            + sections.findings(record)
             + sections.flash(record)
             + sections.transcript(record),
         )

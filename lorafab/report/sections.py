@@ -229,6 +229,14 @@ def lost(record: RunRecord) -> str:
     return f'<section class="card lost"><h3>Lost: erased, and kept otherwise</h3><ul>{items}</ul></section>'
 
 
+def findings(record: RunRecord) -> str:
+    """List what was wrong with the keys that the board came with; empty when nothing was."""
+    if not record.findings:
+        return ""
+    items = "".join(f"<li>{html_text(text)}</li>" for text in record.findings)
+    return f'<section class="card findings"><h3>Found on the board</h3><ul>{items}</ul></section>'
+
+
 def flash(record: RunRecord) -> str:
     """Say what the flash session kept, erased, wrote and left alone, and why it was repeated; empty without one."""
     session = record.flash

@@ -1,4 +1,4 @@
-"""The line's own way to flash a board, for `lorafab bench flash`: the steps and the driver of production, nothing else."""
+"""The line's own way to flash a board, for `lorafab bench flash`: the steps and the driver of production."""
 
 from collections.abc import Sequence
 

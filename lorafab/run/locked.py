@@ -270,11 +270,11 @@ def _unlock(run: Run, chip: ChipInfo | None) -> ChipInfo:
     _refuse_other(run, known, chip)
     said = _ask(run, chip, _timeout_s(run))
     stranger = said is not None and (known is None or said.dev_eui not in (None, known["dev_eui"]))
-    if stranger and not run.permit(PERMIT_OVERWRITE):
+    if said is not None and stranger and not run.permit(PERMIT_OVERWRITE):
         raise ForeignIdentity(
-            f"the locked board holds DevEUI {said.dev_eui or '-' if said else '-'}, and this ledger has another story "
-            f"of label DevEUI {run.facts.dev_eui or '-'}; nothing was erased: set the board aside, or repeat with "
-            f"--permit={PERMIT_OVERWRITE}:REASON as well"
+            f"the locked board's firmware says DevEUI {said.dev_eui or '-'}, and this ledger has "
+            f"{known['dev_eui'] if known else 'nothing'} for its label; nothing was erased: set the board aside, or "
+            f"repeat with --permit={PERMIT_OVERWRITE}:REASON as well"
         )
     what = f"the locked board was opened with --permit={PERMIT_UNLOCK}, which erased everything on it"
     if known is not None:
@@ -323,7 +323,7 @@ def _save_nonce(run: Run, known: Mapping[str, Any], said: int | None) -> int | N
 def _open(run: Run, chip: ChipInfo | None, what: str) -> ChipInfo:
     """Erase and open; ``what`` is noted before and kept in the record."""
     programmer, ledger = run.programmer, run.station.ledger
-    run.note("unlocking", lost=what)
+    run.note("unlocking", lost=[what])
     run.facts.lost.append(what)
     if chip is not None:
         programmer.connect()

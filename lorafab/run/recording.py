@@ -122,6 +122,7 @@ def make_record(run: Run, end: datetime) -> RunRecord:
         lock=facts.lock,
         flash=_flash_record(facts.written) if facts.written else None,
         lost=tuple(facts.lost),
+        findings=assignment.findings if assignment else (),
         verdict=cast(Any, verdict.value),
         code=code,
         cause=cause,
@@ -266,7 +267,13 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
         transcript=(),
         permits=(),
         lock=LockRecord.model_validate(events["locking"]["lock"]) if "locking" in events else None,
-        lost=tuple(event["facts"]["lost"] for event in orphan.events if event["event"] == "unlocking"),
+        lost=tuple(
+            sentence
+            for event in orphan.events
+            if event["event"] in ("unlocking", "erasing all")
+            for sentence in event["facts"]["lost"]
+        ),
+        findings=tuple(assigned.get("findings", ())),
         verdict="INTERRUPTED",
         code="KILLED",
         cause=cause,

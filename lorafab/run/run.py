@@ -493,6 +493,13 @@ class Run:
         if self.state.verdict() is Verdict.PASS and self.facts.evidence is None:
             sentence = "no step of the plan asks the board for its key, so nothing can pass; add such a step"
             self.state.blame(Cause(Verdict.ERROR, PlanError.code, sentence))
+        if (
+            self.state.verdict() is Verdict.PASS
+            and self.station.config.product.lock is not None
+            and self.facts.lock is None
+        ):
+            sentence = "the product wants its boards locked, and no step of the plan locks them; add such a step"
+            self.state.blame(Cause(Verdict.ERROR, PlanError.code, sentence))
         record = recording.make_record(self, self.station.clock.now())
         self.note("verdict", verdict=record.verdict, cause=record.cause)
         if record.verdict == Verdict.FAIL.value and record.dev_eui is not None:

@@ -1,4 +1,4 @@
-"""Image and identity go down in one flash session: survey, plan, program, compare; what is identical is left alone.
+"""Image and identity go down in one flash session: ask, plan, program, compare; what is identical is left alone.
 
 Checksums are computed by the chip itself. Where one differs, the span is read back to name the place.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lorafab.domain import identity_block
-from lorafab.domain.flash_plan import IDENTITY, NVM, FlashPlan, Place, plan_flash, to_survey
+from lorafab.domain.flash_plan import IDENTITY, NVM, FlashPlan, Place, plan_flash, spans_to_ask
 from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.memory_map import MemoryMap, Segment, Span
 from lorafab.domain.nvm import endnode
@@ -52,7 +52,7 @@ def plan_board(
 
     Raises ImageError, ProbeError.
     """
-    spans = to_survey(memory, contents, clear=clear)
+    spans = spans_to_ask(memory, contents, clear=clear)
     found = dict(zip(spans, programmer.checksums(spans), strict=True))
     return plan_flash(memory, contents, found, trusted=trusted, clear=clear)
 

@@ -15,6 +15,8 @@ MAX_LINES: Final = 32
 """Of one answer, and of what is said before a modem has started."""
 BUSY_TRIES: Final = 5
 AWAKE_TRIES: Final = 5
+AWAKE_S: Final = 1.0
+"""Between two of them: what a modem is sent while it starts is lost. *Unverified*; a slower one is asked again."""
 QUIET_S: Final = 0.3
 """A line of 60 characters takes 0.07 s at 9600 baud: who says nothing for so long has ended, or has not begun."""
 
@@ -73,20 +75,20 @@ class Modem:
         for attempt in range(AWAKE_TRIES):
             self._send(awake)
             for _ in range(MAX_LINES):
-                line = self._line(self._timeout_s)
+                line = self._line(AWAKE_S)
                 if line is None:
                     break
                 heard = True
                 if awake.done.fullmatch(line):
                     if attempt or not greeted:
-                        self._listen(QUIET_S)  # this was the greeting, or the answer to an earlier question
+                        self.listen(QUIET_S)  # this was the greeting, or the answer to an earlier question
                     return
         if heard:
             raise ShellError(
                 f"the modem talks after reset, but never answers {awake.command} as its dialect should; check the "
                 "product's dialect, the baud rate and the image, repeat once, then set it aside"
             )
-        self._silent(f"the reset and {AWAKE_TRIES} times {awake.command}")
+        self._silent(f"after the reset, asked {AWAKE_TRIES} times with {awake.command}")
 
     def _greeted(self) -> tuple[bool, bool]:
         """Wait until the modem greets or falls silent; whether it said anything, and whether it greeted."""
@@ -110,12 +112,12 @@ class Modem:
     def ask(self, exchange: Exchange, said: Said) -> None:
         """Send a command and take its whole answer. Raises LinkSilent, ShellError."""
         for _ in range(BUSY_TRIES):
-            self._listen(0)
+            self.listen(0)
             self._send(exchange)
             try:
                 return self._answer(exchange, said)
             except _Busy:
-                self._listen(self._timeout_s)
+                self.listen(self._timeout_s)
         raise ShellError(
             f"the modem is busy, {BUSY_TRIES} times in answer to {exchange.command}; power the board off and on, "
             "repeat once, then set it aside"
@@ -131,7 +133,7 @@ class Modem:
                         f"the modem's answer to {exchange.command} breaks off; check the contacts of the serial line, "
                         "repeat once, then set it aside"
                     )
-                self._silent(exchange.command)
+                self._silent(f"for {self._timeout_s:g} s after {exchange.command}")
             elif self._ends(exchange, line, heard):
                 said.texts |= heard.texts
                 for name, keys in heard.keys.items():
@@ -184,15 +186,15 @@ class Modem:
         raw = self._link.read_line(timeout_s)
         return None if raw is None else raw.decode("ascii", "backslashreplace").strip()
 
-    def _listen(self, quiet_s: float) -> None:
+    def listen(self, quiet_s: float) -> None:
         """Let go what nobody asked for: events, and answers that came too late."""
         for _ in range(MAX_LINES):
             if self._line(quiet_s) is None:
                 return
 
-    def _silent(self, after: str) -> None:
+    def _silent(self, when: str) -> None:
         self._still_there()
         raise LinkSilent(
-            f"the modem sent no line for {self._timeout_s:g} s after {after}; "
-            "check the contacts of the serial line and its baud rate, repeat once, then set it aside"
+            f"the modem sent no line {when}; check the contacts of the serial line and its baud rate, repeat once, "
+            "then set it aside"
         )

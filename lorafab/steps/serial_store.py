@@ -81,6 +81,7 @@ class SerialStore:
         return held, "read back" if known else "asserted"
 
     def _ask(self) -> Said:
+        self._modem.listen(0)  # a banner of an earlier start is none of the next one
         self._restart()
         self._modem.wait_for_start()
         return self._modem.ask_all(self._modem.dialect.questions(lorawan_1_1=self._lorawan_1_1))

@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lorafab.virtual import chips, cost, registry
 from lorafab.virtual.board import Board
 from lorafab.virtual.boardfile import PROGRAM_LIMIT, StoreFile
 from lorafab.virtual.chip import Chip
 
-PYOCD_WAYS: dict[str, dict[str, object]] = {
+PYOCD_WAYS: dict[str, dict[str, Any]] = {
     "sector": {"chip_erase": "sector", "smart_flash": False},
     "chip": {"chip_erase": "chip", "smart_flash": False},
     "smart": {"chip_erase": "sector", "smart_flash": True, "trust_crc": False},
@@ -134,13 +135,13 @@ def measure(name: str, swd_khz: int, case: str, image: bytes, way: str, flash: F
         registry.attach(_SITE, board)
         try:
             board.power(True)
-            store, started = board.silicon.file.stores["flash"], board.clock.now_ns
+            store = board.silicon.file.stores["flash"]
             flash(f"lorafab:{_SITE}", swd_khz, chip, contents)
-            ended, counters = board.clock.now_ns, board.counters
+            counters, taken_ns = board.counters, board.debugged_to_ns - board.debugged_from_ns
             due = [*contents, identity] if way != "chip" else contents
             verified = all(store.read(at - chip.flash_base, len(data)) == data for at, data in due)
             return Result(
-                board=name, swd_khz=swd_khz, case=case, way=way, simulated_ms=(ended - started) / 1e6,
+                board=name, swd_khz=swd_khz, case=case, way=way, simulated_ms=taken_ns / 1e6,
                 floor_ms=floor_ns(chip, case, len(image)) / 1e6,
                 row_floor_ms=floor_ns(chip, case, len(image), rows=True) / 1e6,
                 transfers=counters.transfers, packets=counters.packets, waits=counters.waits, erases=store.erases,

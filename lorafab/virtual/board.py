@@ -75,6 +75,7 @@ class Board:
         self.debugger_attached = False
         self.last_debug_access = time.monotonic()
         self.counters = Counters()  # of the probe that was opened last
+        self.debugged_from_ns = self.debugged_to_ns = 0  # of the last debugger, whatever the board lives through after
         self._looks, self._seen = 0, (0, list[int]())  # of a debugger at RAM
         self.wire = wire
         self.line = SerialLine(wire, self.faults, self.clock)
@@ -285,6 +286,7 @@ class Board:
         with self.lock:
             self.last_debug_access = time.monotonic()
             self.core.run_until(self.clock.now_ns + ns)
+            self.debugged_to_ns = self.clock.now_ns
             self.wire.flush()
 
     def attach_debugger(self, on: bool) -> None:
@@ -293,6 +295,7 @@ class Board:
             if on and not self.debugger_attached:
                 # Whatever the thread has done of it by now: the board has come to rest before the first transfer.
                 self.core.run_until(self.clock.now_ns + cost.SETTLE_NS, only_while_busy=True)
+                self.debugged_from_ns = self.clock.now_ns
             self.debugger_attached = on
             self.last_debug_access = time.monotonic()
         self._thread.wake()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorafab.domain.flash_plan import FlashPlan, joined, plan_flash, to_survey
+from lorafab.domain.flash_plan import FlashPlan, joined, plan_flash, spans_to_ask
 from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.memory_map import Area, MemoryMap, Segment, Span, Times
 from lorafab.errors import ImageError
@@ -119,7 +119,7 @@ class Memory:
         self.data[area][word.start - area.start : word.end - area.start] = data
 
     def plan(self, case: "Case", *, trusted: bool, clear: bool = False) -> FlashPlan:
-        spans = to_survey(case.memory, case.contents, clear=clear)
+        spans = spans_to_ask(case.memory, case.contents, clear=clear)
         found = {span: self.checksum(span) for span in spans}
         return plan_flash(case.memory, case.contents, found, trusted=trusted, clear=clear)
 

@@ -59,13 +59,27 @@ def test_a_field_of_another_version_is_refused(where: str) -> None:
     assert "00112233445566778899AABBCCDDEEFF" not in str(caught.value), "what was refused may be a key"
 
 
-@pytest.mark.parametrize("field", sorted(set(RunRecord.model_fields) - {"schema_version"}))
+LATER = {"lock", "flash", "lost", "findings"}
+"""Fields that the first records of this schema did not have."""
+
+
+@pytest.mark.parametrize("field", sorted(set(RunRecord.model_fields) - {"schema_version"} - LATER))
 def test_a_field_that_is_missing_is_refused(field: str) -> None:
     """Nothing in a record is filled in by whoever reads it."""
     document = dumped()
     del document[field]
     with pytest.raises(ValidationError, match=field):
         RunRecord.model_validate(document)
+
+
+def test_records_from_before_a_field_still_read() -> None:
+    """They say nothing of a lock, of what was flashed, of what was lost, or of what the board came with."""
+    document = {name: value for name, value in dumped().items() if name not in LATER}
+    for step in document["steps"]:
+        step.pop("run")
+    read = RunRecord.model_validate(document)
+    assert (read.lock, read.flash, read.lost, read.findings) == (None, None, (), ())
+    assert {step.run for step in read.steps} == {None}
 
 
 def test_another_schema_is_refused() -> None:

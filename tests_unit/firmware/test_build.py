@@ -30,7 +30,7 @@ def load(script: Path) -> ModuleType:
 @pytest.fixture
 def copy(tmp_path: Path) -> ModuleType:
     """The build script in a copy of the project that has only what the flash algorithm needs."""
-    for part in ("firmware/build.py", f"firmware/{ALGORITHM}", "lorafab/targets"):
+    for part in ("firmware/build.py", "firmware/flash-algorithms", "lorafab/targets"):
         source, target = PROJECT / part, tmp_path / "elsewhere" / part
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
@@ -48,15 +48,15 @@ def test_what_is_committed_is_what_the_sources_give(capsys: pytest.CaptureFixtur
 def test_the_folder_does_not_matter(copy: ModuleType) -> None:
     """Another checkout gives the same bytes, MANIFEST included."""
     (copy.PROJECT / "lorafab/targets/stm32wle5.elf").unlink()
-    (copy.PROJECT / "lorafab/targets/MANIFEST").unlink()
+    (copy.PROJECT / "lorafab/targets/MANIFEST.stm32wle5").unlink()
     assert copy.main([ALGORITHM]) == 0
-    for name in ("stm32wle5.elf", "MANIFEST"):
+    for name in ("stm32wle5.elf", "MANIFEST.stm32wle5"):
         built, committed = (root / "lorafab/targets" / name for root in (copy.PROJECT, PROJECT))
         assert built.read_bytes() == committed.read_bytes()
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["stm32wle5.elf", "MANIFEST"])
+@pytest.mark.parametrize("name", ["stm32wle5.elf", "MANIFEST.stm32wle5"])
 def test_a_changed_file_is_named(copy: ModuleType, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """--check says which file differs, and changes nothing."""
     path = copy.PROJECT / "lorafab/targets" / name
@@ -78,7 +78,7 @@ def test_a_missing_file_is_named(copy: ModuleType, capsys: pytest.CaptureFixture
 @needs_compiler
 def test_a_compile_error_is_shown(copy: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """What the compiler says is passed on."""
-    (copy.FIRMWARE / ALGORITHM / "algorithm.c").write_text("not C\n")
+    (copy.FIRMWARE / ALGORITHM / "chip.h").write_text("not C\n")
     assert copy.main([ALGORITHM]) == 1
     assert "the compiler failed" in capsys.readouterr().err
 

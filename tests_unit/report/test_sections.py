@@ -154,6 +154,13 @@ def test_what_was_lost_is_told() -> None:
     assert sections.lost(samples.passed()) == ""
 
 
+def test_what_the_board_came_with_is_told() -> None:
+    """A default key, and nothing where there was none."""
+    found = "the board came with LoRaMac-node's default key, which is no secret; this run gives it its own key"
+    assert found in Parsed(sections.findings(samples.passed(findings=(found,)))).text
+    assert sections.findings(samples.passed()) == ""
+
+
 def test_a_transcript_is_shown_line_by_line() -> None:
     """Each line stands as it was sent, escapes visible; it is unfolded unless the board passed."""
     html = sections.transcript(samples.failed())

@@ -264,10 +264,23 @@ def test_a_board_that_says_it_is_another_needs_a_second_permit(locked: LockLine)
     page = locked.board.page
     done = locked.produce(PERMIT)
     assert done.status == 1
-    assert "the locked board holds DevEUI 0011223344556677" in done.out
+    assert "firmware says DevEUI 0011223344556677, and this ledger has 024C464200080001 for its label" in done.out
     assert "--permit=overwrite-identity:REASON as well" in done.out
     assert locked.board.page == page
-    del locked.board.answers["ID?"]
+    both = locked.produce(PERMIT, "--permit=overwrite-identity:found in a drawer", "-k", "test_10 or test_20")
+    assert both.status == 5, both.out
+    assert locked.board.generation == 2
+
+
+def test_an_exported_board_is_not_erased(locked: LockLine) -> None:
+    """The customer has it: `lorafab ledger rework` comes first, with a reason and a name."""
+    locked.ledger.mark_exported(DEV_EUI, 1, reason="order 4711", operator="Eve")
+    page = locked.board.page
+    done = locked.produce(PERMIT)
+    assert done.status == 1
+    assert "is exported since" in done.out
+    assert "`lorafab ledger rework` with a reason lets the line take it again" in done.out
+    assert locked.board.page == page
 
 
 def test_a_run_that_the_station_broke_off_goes_on(lock_line: LockLine) -> None:
@@ -335,10 +348,29 @@ def test_it_goes_on_with_the_same_board_and_plan_only(
     assert done.record.code == "LOCKED"
 
 
+def test_a_board_that_was_to_be_locked_does_not_pass_open(lock_line: LockLine) -> None:
+    """The product names a lock, and its plan forgot the step."""
+    path = lock_line.line.root / "firmware" / "endnode-wle5-locked" / "product.yaml"
+    path.write_text(path.read_text().split("  - test: test_60_lock")[0])
+    done = lock_line.produce()
+    assert done.status == 3
+    assert "the product wants its boards locked, and no step of the plan locks them; add such a step" in done.out
+    assert lock_line.state() == "written"
+
+
+def test_a_lock_step_without_a_lock_is_refused(lock_line: LockLine) -> None:
+    """The other way round: nobody knows which level is meant."""
+    lock_line.edit("lock: {level: rdp1}\n", "")
+    done = lock_line.produce()
+    assert done.status == 3
+    assert "the plan has a lock step, and the product names no `lock:`; correct product.yaml" in done.out
+    assert not lock_line.board.wanted
+
+
 def test_a_lock_that_the_chip_does_not_have_is_refused(lock_line: LockLine) -> None:
     """Before any hardware is touched, with the file and the line."""
     lock_line.edit("lock: {level: rdp1}", "lock: {level: approtect}")
-    with pytest.raises(ConfigError, match=r"product.yaml:\d+:\d+: mcu: an stm32wle5jc is locked by level rdp1, and lock"):
+    with pytest.raises(ConfigError, match=r"product.yaml:\d+:\d+: mcu: an stm32wle5jc is locked by level rdp1, and"):
         check_lock(load_station(lock_line.line.root, "sim", "demo-locked"))
     lock_line.edit("lock: {level: approtect}", "opens_new_chips: true")
     with pytest.raises(ConfigError, match="does not come locked from its maker; leave opens_new_chips out"):

@@ -192,10 +192,10 @@ def test_an_owner_token_is_not_kept(tmp_path: Path) -> None:
 
 def test_permits_are_kept_used_or_not(tmp_path: Path) -> None:
     """Whoever was allowed something is named with the reason; a permit that nothing needed was not used."""
-    permits = (("overwrite-identity", "rework order 4711"), ("mass-erase", "just in case"))
+    permits = (("overwrite-identity", "rework order 4711"), ("unlock", "just in case"))
     run = far(new_run(fake_station(tmp_path, options=Options(operator="Eve", permits=permits))), "assigned")
     kept = {permit.name: (permit.reason, permit.used) for permit in make_record(run, END).permits}
-    assert kept == {"overwrite-identity": ("rework order 4711", False), "mass-erase": ("just in case", False)}
+    assert kept == {"overwrite-identity": ("rework order 4711", False), "unlock": ("just in case", False)}
 
 
 def test_the_serial_line_is_kept_as_printable_text(station: Station) -> None:

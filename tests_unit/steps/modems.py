@@ -201,19 +201,22 @@ class FakeModem:
         self.keeps: Callable[[Values], Values] = lambda values: values
         """Changes what is there after a reset."""
         self._out = bytearray()
+        self._later = bytearray()
         self._in = bytearray()
 
     def restart(self, noise: str = "") -> None:
-        """A reset: what was not stored is gone."""
+        """A reset: what was not stored is gone; what was said before stays on its way."""
         self.resets += 1
         self.values = dict(self.keeps(dict(self.stored)))
-        self._out.clear()
         self._in.clear()
-        self.say([noise, *self.kind.banner])
+        self._later += self._bytes([noise, *self.kind.banner])
 
     def say(self, lines: list[str]) -> None:
-        if self.alive:
-            self._out += "".join(line + self.kind.end for line in lines).encode("latin-1")
+        """These lines have arrived."""
+        self._out += self._bytes(lines)
+
+    def _bytes(self, lines: list[str]) -> bytes:
+        return "".join(line + self.kind.end for line in lines).encode("latin-1") if self.alive else b""
 
     def open(self) -> None:
         """Nothing to do."""
@@ -235,10 +238,14 @@ class FakeModem:
                     self.values[name] = self.takes(name, value)
             if self.values.pop("store", None):
                 self.stored = dict(self.values)
-            self.say(self.answers(command, [self.kind.unknown] if lines is None else lines))
+            self._later += self._bytes(self.answers(command, [self.kind.unknown] if lines is None else lines))
 
     def read_until(self, deadline: float) -> bytes:
-        """What it said; without anything, the time passes at once."""
+        """What has arrived; each line of an answer takes a moment, and without one the time passes at once."""
+        if not self._out and deadline > self._clock.now:
+            end = self._later.find(b"\n") + 1 or len(self._later)
+            self._out += self._later[:end]
+            del self._later[:end]
         if not self._out:
             self._clock.now = max(self._clock.now, deadline)
             return b""

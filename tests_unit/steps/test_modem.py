@@ -83,7 +83,9 @@ def test_a_modem_that_never_speaks_is_silent(bench: Bench) -> None:
     """Five questions without a line."""
     bench.fake.alive = False
     bench.fake.restart()
-    with pytest.raises(LinkSilent, match="no line for 2 s after the reset and 5 times AT; check the contacts"):
+    with pytest.raises(
+        LinkSilent, match="the modem sent no line after the reset, asked 5 times with AT; check the contacts"
+    ):
         bench.modem.wait_for_start()
 
 

@@ -1,4 +1,4 @@
-"""lorafab/targets/algorithm.py and the flash algorithms in the package."""
+"""lorafab/targets/algorithm.py and the programs for microcontrollers in the package."""
 
 import hashlib
 import re
@@ -11,10 +11,11 @@ from elftools.elf.elffile import ELFFile
 
 from lorafab import targets
 from lorafab.errors import StationError
-from lorafab.targets.algorithm import load_algorithm
+from lorafab.targets import MCUS
+from lorafab.targets.algorithm import load_algorithm, load_program, load_worker
 
 FOLDER = Path(targets.__file__).parent
-ELF = FOLDER / "stm32wle5.elf"
+ELF, ELF_L0 = FOLDER / "stm32wle5.elf", FOLDER / "stm32l072.elf"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Built:
     """One of our algorithms."""
 
     name: str
-    manifest: str
+    target: str
     word_size: int
     page_size: int
     """What its buffers hold."""
@@ -36,11 +37,13 @@ class Built:
 
 
 ALGORITHMS = [
-    Built("stm32wle5", "MANIFEST", 8, 2048, True, 0x20008000),
-    Built("stm32l072", "MANIFEST.stm32l072", 4, 4096, True, 0x20005000),
-    Built("stm32l072-eeprom", "MANIFEST.stm32l072-eeprom", 4, 4, False, 0x20005000),
+    Built("stm32wle5", "stm32wle5jc", 8, 2048, True, 0x20008000),
+    Built("stm32l476", "stm32l475xg", 8, 2048, True, 0x20018000),
+    Built("stm32l072", "stm32l072xz", 4, 4096, True, 0x20005000),
+    Built("nrf52840", "nrf52840", 4, 4096, False, 0x20040000),
 ]
 every_algorithm = pytest.mark.parametrize("built", ALGORITHMS, ids=lambda built: built.name)
+every_binary = pytest.mark.parametrize("elf", sorted(FOLDER.glob("*.elf")), ids=lambda elf: elf.stem)
 
 
 @every_algorithm
@@ -61,6 +64,34 @@ def test_every_address_lies_where_pyocd_needs_it(built: Built) -> None:
     assert places == sorted(places)
     assert algorithm["static_base"] in range(start, end)
     assert algorithm["min_program_length"] == built.word_size
+
+
+@every_algorithm
+def test_the_same_file_is_a_program_for_checksums_and_sessions(built: Built) -> None:
+    """Its stack grows down to the vectors behind the code; its mailbox ends with the page buffers."""
+    program, symbols = load_worker(built.target), load_worker(built.target).symbols
+    assert program.name == built.name
+    places = [program.load_address, program.load_address + len(program.code), symbols["__vectors"]]
+    places += [symbols["__vectors"] + 64, symbols["__stack_limit"], program.stack_top, program.mailbox]
+    places += [symbols["__page_buffer_0"], symbols["__page_buffer_1"], program.mailbox + program.mailbox_size]
+    assert places == sorted(places)
+    assert symbols["__vectors"] % 128 == 0  # as VTOR wants it: Armv7-M ARM B3.2.5
+    assert symbols["__page_buffer_1"] - symbols["__page_buffer_0"] == built.page_size
+    assert {symbols["Checksums"] & 1, symbols["Session"] & 1} == {1}
+
+
+def test_every_known_microcontroller_has_a_worker() -> None:
+    """Nobody learns at the first board of a lot that its program is missing."""
+    assert {load_worker(target).name for target in MCUS} == {built.name for built in ALGORITHMS}
+
+
+def test_a_memory_may_have_an_erase_of_its_own() -> None:
+    """Flash and data EEPROM of an STM32L0 share a program, not what erases all of it."""
+    flash, eeprom = load_algorithm(ELF_L0, 4), load_algorithm(ELF_L0, 4, erase_all="EraseEeprom")
+    assert flash["pc_eraseAll"] != eeprom["pc_eraseAll"]
+    assert flash["pc_program_page"] == eeprom["pc_program_page"]
+    with pytest.raises(StationError, match="EraseMoon missing"):
+        load_algorithm(ELF_L0, 4, erase_all="EraseMoon")
 
 
 @every_algorithm
@@ -86,25 +117,36 @@ def test_a_file_without_the_symbols_is_refused(tmp_path: Path) -> None:
         load_algorithm(path, 8)
 
 
-@every_algorithm
-def test_the_manifest_tells_the_hash_of_the_file(built: Built) -> None:
+@pytest.mark.parametrize(
+    ("symbol", "spoilt", "says"),
+    [
+        (b"__mailbox_end", b"__mailbox_enX", "__mailbox_end missing"),
+        (b"Checksums", b"ChecksumX", "Checksums missing"),
+        (bytes.fromhex("00befee7"), bytes.fromhex("00bffee7"), "load address and code missing or wrong"),
+    ],
+)
+def test_a_file_that_is_no_program_is_refused(tmp_path: Path, symbol: bytes, spoilt: bytes, says: str) -> None:
+    """It must have its mailbox, the functions that are wanted, and the breakpoint to which they return."""
+    path = tmp_path / "other.elf"
+    path.write_bytes(ELF.read_bytes().replace(symbol, spoilt))
+    with pytest.raises(StationError, match=f"other.elf is no RAM program \\({says}"):
+        load_program(path, "Checksums")
+
+
+@every_binary
+def test_the_manifest_tells_the_hash_of_the_file(elf: Path) -> None:
     """The committed binary is the one that was built."""
-    manifest = (FOLDER / built.manifest).read_text()
-    found = re.search(rf"{re.escape(built.elf.name)}: \{{sha256: (\w{{64}})\}}", manifest)
+    manifest = (FOLDER / f"MANIFEST.{elf.stem}").read_text()
+    found = re.search(rf"{re.escape(elf.name)}: \{{sha256: (\w{{64}})\}}", manifest)
     assert found is not None
-    assert found[1] == hashlib.sha256(built.elf.read_bytes()).hexdigest()
+    assert found[1] == hashlib.sha256(elf.read_bytes()).hexdigest()
 
 
-def test_no_algorithm_is_forgotten_here() -> None:
-    """Every binary in the package is one of those above."""
-    assert {path.stem for path in FOLDER.glob("*.elf")} == {built.name for built in ALGORITHMS}
-
-
-@every_algorithm
-def test_the_binary_tells_nothing_about_the_machine_that_built_it(built: Built) -> None:
+@every_binary
+def test_the_binary_tells_nothing_about_the_machine_that_built_it(elf: Path) -> None:
     """No debug section and no path is inside, so that every machine builds the same bytes."""
-    with built.elf.open("rb") as stream:
-        elf = ELFFile(stream)
-        table: Any = elf.get_section_by_name(".symtab")
-        assert not any(section.name.startswith(".debug") for section in elf.iter_sections())
+    with elf.open("rb") as stream:
+        content = ELFFile(stream)
+        table: Any = content.get_section_by_name(".symtab")
+        assert not any(section.name.startswith(".debug") for section in content.iter_sections())
         assert not any("/" in symbol.name for symbol in table.iter_symbols())

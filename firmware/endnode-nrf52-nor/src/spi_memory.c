@@ -1,8 +1,8 @@
 /* An AT25SF041 on SPIM0 of the nRF52840: SCK P0.19, MOSI P0.21, MISO P0.22, chip-select P0.17. The EEPROM on the same
  * bus (chip-select P0.20) is left alone.
  *
- * Registers and bits: MDK nrf52840.h and nrf52840_bitfields.h; rules: nRF52840 PS, chapters SPIM and GPIO. Instructions:
- * AT25SF041, DS-25SF041-044G. No vendor code is used.
+ * Registers and bits: MDK nrf52840.h and nrf52840_bitfields.h; rules: nRF52840 PS, chapters SPIM and GPIO.
+ * Instructions: AT25SF041, DS-25SF041-044G. No vendor code is used.
  */
 #include "spi_memory.h"
 
@@ -87,7 +87,9 @@ static bool simple(uint8_t opcode)
 /* The bytes come over the stack, and identity.c wipes that. */
 bool spi_memory_read(uint32_t address, uint8_t out[8])
 {
-    volatile uint8_t sent[HEAD + 8u] = {READ_ARRAY, (uint8_t)(address >> 16), (uint8_t)(address >> 8), (uint8_t)address};
+    volatile uint8_t sent[HEAD + 8u] = {
+        READ_ARRAY, (uint8_t)(address >> 16), (uint8_t)(address >> 8), (uint8_t)address,
+    };
     volatile uint8_t received[HEAD + 8u];
     bool done;
 
