@@ -23,6 +23,7 @@ import hashlib
 import itertools
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from lorafab.domain.element import Element
@@ -309,10 +311,12 @@ def _chain(texts: object) -> list[x509.Certificate]:
     try:
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise ValueError("no list of texts")
-        found = [x509.load_der_x509_certificate(base64.b64decode(text, validate=True)) for text in texts]
-        for one in found:
-            one.public_key()  # read now: cryptography looks at it only when it is asked for
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CryptographyDeprecationWarning)  # of numbers that RFC 5280 forbids
+            found = [x509.load_der_x509_certificate(base64.b64decode(text, validate=True)) for text in texts]
+            for one in found:
+                one.public_key()  # read now: cryptography looks at it only when it is asked for
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, CryptographyDeprecationWarning):
         raise _Failed("certificate", "it cannot be read", "X.509 in base64, the chip's own first") from None
     return found
 

@@ -481,7 +481,7 @@ def test_the_jigs_camera_is_read() -> None:
 def test_the_manual_jig_is_always_ready() -> None:
     """It knows nothing: the probe finds out whether a board is there."""
     jig = ManualJig()
-    jig.power(False)
+    jig.power(True)
     assert (jig.present(), jig.lid_closed()) == (True, True)
     jig.close()
     jig.close()
