@@ -6,6 +6,7 @@ import json
 import pytest
 
 from lorafab.cli import main
+from lorafab.cli.bench import _CASES, _LINE, _WAYS
 from lorafab.cli.bench import _flash as flash_of_the_line
 from lorafab.virtual import bench
 
@@ -116,6 +117,12 @@ def test_the_command_prints_a_table_and_the_model(capsys: pytest.CaptureFixture[
     assert document["results"][2]["ratio"] is None
     assert document["model"] == bench.model(["wle5"])
     assert any(one["name"] == "swd.clocks.ok" and one["source"] for one in document["figures"]["wle5"])
+
+
+def test_the_command_knows_every_case_and_way() -> None:
+    """It names them before it loads the emulator; they are those that can be measured."""
+    assert bench.CASES == _CASES
+    assert (_LINE, *bench.PYOCD_WAYS) == _WAYS
 
 
 @pytest.mark.parametrize(

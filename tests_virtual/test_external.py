@@ -519,6 +519,12 @@ def test_an_nrf52840_with_a_nor_flash_passes(line: ExternalLine) -> None:
     assert str(block.dev_eui) == result.record["dev_eui"] == "024C464200058001"
 
 
+def test_an_nrf52840_as_its_maker_delivers_it_is_opened_and_passes(line: ExternalLine) -> None:
+    """Locked, with nothing on it: no permit is asked for."""
+    result = line.run("--lot=demo-nrf52-nor", board="n2")
+    assert result.status == 0, result.text
+
+
 def test_a_board_takes_its_dev_eui_from_the_eeprom_beside_it(line: ExternalLine) -> None:
     """Its factory EUI-64 is the DevEUI in block, record and firmware; another EEPROM on the same board is refused."""
     result = line.run("--lot=demo-25aa")

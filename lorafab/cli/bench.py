@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MAX_KHZ: Final = 100_000
 """No probe's SWD clock is faster."""
+_BOARDS: Final = ("wle5", "l072", "nrf52")
 _LINE: Final = "lorafab"
 _CASES: Final = ("virgin", "identical", "one-page", "ten-percent")
 _WAYS: Final = (_LINE, "sector", "chip", "smart", "trust_crc")
@@ -22,7 +23,7 @@ def add(nouns: Any) -> None:
     """Declare the commands."""
     bench = noun(nouns, "bench", "what the virtual boards can measure")
     flash = verb(bench, "flash", _bench_flash, "flash virtual boards, ours beside pyOCD's load; times are simulated")
-    flash.add_argument("--board", action="append", metavar="NAME", help="virtual board (default: all; may be repeated)")
+    flash.add_argument("--board", action="append", metavar="NAME", help="virtual board (default: wle5, l072 and nrf52)")
     flash.add_argument("--khz", action="append", type=int, metavar="N", help="SWD clock (default: 4000)")
     flash.add_argument("--case", action="append", choices=_CASES, help="what is on the board before (default: all)")
     flash.add_argument("--way", action="append", choices=_WAYS, help="who flashes: ours, or a way of pyOCD's load")
@@ -32,9 +33,9 @@ def add(nouns: Any) -> None:
 
 
 def _bench_flash(options: argparse.Namespace) -> object:
-    from lorafab.virtual import bench, chips, cost
+    from lorafab.virtual import bench, cost
 
-    names = options.board or [name for name in ("wle5", "l072", "nrf52") if name in chips.names()]
+    names = options.board or _BOARDS
     given = options.image.read_bytes() if options.image else None
     length = options.size if given is None else len(given)
     for name in names:

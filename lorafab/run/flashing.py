@@ -43,8 +43,10 @@ def is_first_attempt(run: Run) -> bool:
 def _about_to_lose(run: Run, loss: Loss) -> None:
     run.about_to_write()  # binds label and chip, where that is still to be done
     known = run.known
-    if known is not None:
+    if known is not None and loss.sentences:
         run.note_counters_lost(Eui64.parse(known["dev_eui"]), loss.dev_nonce)
+    elif known is not None:
+        run.station.ledger.note_erased(Eui64.parse(known["dev_eui"]), run.id)
     elif loss.dev_nonce:
         raise NvmDamaged(
             f"the board has used DevNonces up to {loss.dev_nonce} and the ledger does not know it, so they would be "

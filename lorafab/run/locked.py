@@ -24,6 +24,7 @@ from lorafab.errors import (
     LinkSilent,
     NvmDamaged,
     PlanError,
+    ProbeError,
     ReadProtected,
     ShellError,
     WrongChip,
@@ -107,7 +108,7 @@ def meet(run: Run, chip: ChipInfo | None) -> ChipInfo:
     ReadProtected, and what opening raises.
     """
     if run.station.options.plan_only:
-        raise ReadProtected(
+        raise ProbeError(
             "the board is locked (its read-out protection is on), so that nobody can see what it holds, wanted an open "
             "board for --plan-only; run it without"
         )

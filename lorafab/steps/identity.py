@@ -61,7 +61,8 @@ def assign(
     """
     findings = _weak_keys(found)
     known = ledger.find(request.chip_id) or ledger.find(str(request.dev_eui))
-    if known is None and not permit:
+    if not (known and known["generations"]) and not permit:
+        # A claim alone, perhaps of this very run before it flashed, has put nothing on the board.
         _refuse_foreign(found, request, ledger)
     claim = ledger.claim(request)
     if keep and found.held is not None and _is_ours(found.held, claim, request, wanted):
@@ -107,7 +108,7 @@ def _weak_keys(found: Found) -> tuple[str, ...]:
 
 
 def _refuse_foreign(found: Found, request: ClaimRequest, ledger: Ledger) -> None:
-    """A chip that the ledger has never seen must come without an identity of ours."""
+    """A chip that the ledger has given no key must come without an identity of ours."""
     if found.state in (BlockState.BLANK, BlockState.UNREADABLE):
         return
     if found.factory and found.held is not None and not _is_anothers(found, found.held, request, ledger):

@@ -156,6 +156,22 @@ def test_an_erase_of_all_that_was_cut_short_is_done_again(line: Line) -> None:
     assert line.board.counters().dev_nonce >= 1 + 16
 
 
+def test_an_erase_of_all_that_loses_nothing_is_noted_too(line: Line) -> None:
+    """A board that was interrupted before it had counters: cut short, the erase would leave their region unreadable."""
+    line.board.stuck_at = {BASE + 0x100: 0xFF}
+    line.unplug_at = 7  # in its flash session
+    assert line.produce().status == 3
+    line.unplug_at, line.board.stuck_at = None, {}
+    noted = [entry.event for entry in ledger(line).entries() if not isinstance(entry, str)]
+    assert "erased" not in noted
+    outcome = line.produce()
+    assert outcome.status == 0, outcome.out
+    assert outcome.record is not None
+    assert outcome.record.flash is not None
+    assert (outcome.record.flash.mass_erase, outcome.record.lost) == (True, ())
+    assert "erased" in [entry.event for entry in ledger(line).entries() if not isinstance(entry, str)]
+
+
 # --- --plan-only ---
 
 
@@ -213,6 +229,6 @@ def test_what_a_run_would_refuse_is_refused_before_a_plan_is_shown(line: Line) -
     assert "belongs to chip 4C4656420102030405060708" in other.out
     line.board = FakeBoard(locked=True)
     locked = line.produce("--plan-only", "--permit=unlock:to see")
-    assert locked.status == 1
+    assert locked.status == 3, "a new nRF52840 comes so"
     assert "wanted an open board for --plan-only" in locked.out
     assert line.board.locked

@@ -283,6 +283,24 @@ def test_something_unreadable_on_an_unknown_chip_is_refused(board: FakeBoard, gi
         give(ask())
 
 
+@pytest.mark.parametrize("run", ["run-1", "run-2"])
+@pytest.mark.parametrize("page", ["same DevEUI", "damaged"])
+def test_a_claim_alone_makes_no_identity_ours(
+    board: FakeBoard, ledger: TinyLedger, give: Give, ask: Ask, page: str, run: str
+) -> None:
+    """Firmware that takes its identity is flashed before it can be asked, and label and chip are bound before that: in
+    that run and in the next one, what another ledger put on the board is refused as on a chip that nobody knows."""
+    if page == "damaged":
+        board.program(Segment(PAGE, b"not a block at all......"))
+    else:
+        put(board, replace(stranger(), dev_eui=ask().dev_eui))
+    ledger.claim(ask())
+    ledger.mark_writing(ask().dev_eui, "run-1")
+    with pytest.raises(ForeignIdentity, match="--permit=overwrite-identity:REASON"):
+        give(ask(run=run))
+    assert give(ask(run=run), permit=True).generation == 1
+
+
 def test_a_permit_overwrites_a_strangers_identity(board: FakeBoard, give: Give, ask: Ask) -> None:
     """With it the board becomes a new one."""
     put(board, stranger())

@@ -260,8 +260,8 @@ static int is_full(const uint32_t *data)
 /*
  * 64 words back to back in three quarters of the time (HAL, FLASH_Program_Fast); the core keeps up by far.
  *
- * The manuals of the family want a mass erase before, and makers report that rows of erased pages work: where the
- * controller refuses rows as such, double words take over, for the rest of the session, too.
+ * ST's example for the L4 erases the whole bank before, and users report that rows of pages erased one by one work, too
+ * (ST community 74935): where the controller refuses rows as such, double words take over for the rest of the session.
  */
 static uint32_t program_row(volatile uint32_t *to, const uint32_t *data)
 {
