@@ -19,10 +19,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-LOTS = (
-    *("demo", "demo-l072", "demo-nrf52", "demo-eeprom", "demo-nor", "demo-25aa", "demo-serial", "demo-st", "demo-rui3"),
-    *("demo-e5", "demo-rn2483", "demo-abz", "demo-element", "demo-build", "demo-locked"),
-)
+LOTS = sorted(path.stem for path in (ROOT / "stations" / "lots").glob("demo*.yaml"))
 
 
 @dataclass(frozen=True)
