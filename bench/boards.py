@@ -20,6 +20,7 @@ from lorafab.virtual import bench, chips
 from lorafab.virtual.board import Board
 
 ROOT = Path(__file__).resolve().parents[1]
+WAYS = ("sector", "chip")
 IMAGE = bench.random_image(100 * 1024)
 SECTORS = 0x2000
 MCUS = {"wle5": "stm32wle5", "l072": "stm32l072", "nrf52": "nrf52840"}
@@ -186,7 +187,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="lorafab-boards-") as folder:
             rig = Rig(name, Path(folder))
             print(f"{name}: {stock_tools(rig)} s")
-            results = [bench.flash(name, 4000, erase, IMAGE) for erase in bench.WAYS]
+            results = [bench.measure(name, 4000, "virgin", IMAGE, way, bench.pyocd_way(way)) for way in WAYS]
             print(bench.table(results))
             assert all(result.verified for result in results)
             print(f"gdb: {debugger(rig) if shutil.which('gdb-multiarch') else 'gdb-multiarch is not installed'}")

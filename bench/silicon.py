@@ -125,7 +125,11 @@ def scenario() -> dict[str, object]:
     image = bench.random_image(32 * 1024)
     found: dict[str, object] = {}
     for name in chips.names():
-        results = [bench.flash(name, khz, erase, image).to_json() for khz in (4000, 10000) for erase in bench.WAYS]
+        results = [
+            bench.measure(name, khz, "virgin", image, way, bench.pyocd_way(way)).to_json()
+            for khz in (4000, 10000)
+            for way in ("sector", "chip")
+        ]
         found[name] = {"model": cost.digest(chips.named(name)), "results": results}
     return found
 

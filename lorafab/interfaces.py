@@ -58,9 +58,9 @@ class Programmer(Protocol):
         ...
 
     def checksums(self, spans: Sequence[Span]) -> Sequence[int | None]:
-        """CRC-32 (zlib) of each span, computed by the target itself; None for one with words that it cannot read.
+        """Checksum (lorafab.domain.checksum) of each span, computed by the target itself.
 
-        Far faster than reading. Raises ProbeError.
+        None for a span with words that it cannot read. Far faster than reading. Raises ProbeError.
         """
         ...
 

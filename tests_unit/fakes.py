@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lorafab.domain import identity_block
+from lorafab.domain.checksum import checksum
 from lorafab.domain.memory_map import MemoryMap, Segment, Span
 from lorafab.domain.nvm import endnode
 from lorafab.domain.ram_program import RamProgram
@@ -184,7 +185,7 @@ class FakeProgrammer:
 
     def _checksum(self, span: Span) -> int | None:
         try:
-            return zlib.crc32(self.board.read(span))
+            return checksum(self.board.read(span))
         except MemoryFault:
             return None
 

@@ -2,7 +2,6 @@
 
 import random
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lorafab.domain.checksum import checksum
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.ram_program import RamProgram
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
@@ -75,7 +75,7 @@ def start_of(name: str) -> int:
 
 def read_sums(programmer: PyocdProgrammer, spans: Sequence[Span]) -> list[int]:
     """Through the probe, which needs no program."""
-    return [zlib.crc32(programmer.read(span)) for span in spans]
+    return [checksum(programmer.read(span)) for span in spans]
 
 
 # -- checksums
@@ -96,7 +96,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(data=st.data())
-def test_a_checksum_is_that_of_zlib(filled: Filled, data: st.DataObject) -> None:
+def test_a_checksum_is_the_hosts(filled: Filled, data: st.DataObject) -> None:
     """Of any bytes, of any size, from any address on, in flash, data EEPROM and RAM alike."""
     programmer, places = filled
 
@@ -124,13 +124,13 @@ def test_a_blank_chip_and_one_that_locked_up_are_summed_up(tmp_path: Path, name:
     area = MCUS[CHIPS[name][1]].flash
     page = Span(area.start, area.page_size)
     with bench(tmp_path, name) as (programmer, board):
-        assert programmer.checksums([page]) == [zlib.crc32(bytes([area.erased]) * page.size)]
+        assert programmer.checksums([page]) == [checksum(bytes([area.erased]) * page.size)]
         rubbish = struct.pack("<II", 0x10, 0xDEAD_BEEF) + NOISE[8 : page.size]
         programmer.program([], [Segment(page.start, rubbish)])
         programmer.run()
         board.advance(1_000_000)
         programmer.connect()
-        assert programmer.checksums([page]) == [zlib.crc32(rubbish)]
+        assert programmer.checksums([page]) == [checksum(rubbish)]
 
 
 def test_the_programs_own_ram_is_summed_up_as_it_was(wle5: tuple[PyocdProgrammer, Board]) -> None:
@@ -138,8 +138,8 @@ def test_the_programs_own_ram_is_summed_up_as_it_was(wle5: tuple[PyocdProgrammer
     programmer, _ = wle5
     span = Span(0x20000000, 0x8000)
     target_of(programmer).halt()
-    wanted = zlib.crc32(programmer.read(span))
-    assert programmer.checksums([span, Span(start_of("wle5"), 8)]) == [wanted, zlib.crc32(b"\xff" * 8)]
+    wanted = checksum(programmer.read(span))
+    assert programmer.checksums([span, Span(start_of("wle5"), 8)]) == [wanted, checksum(b"\xff" * 8)]
 
 
 def test_a_torn_word_makes_its_span_unreadable_and_no_other(tmp_path: Path) -> None:
@@ -157,11 +157,11 @@ def test_a_torn_word_makes_its_span_unreadable_and_no_other(tmp_path: Path) -> N
         board.power(True)
         programmer.connect()
         pages = Span(start, 8192).pages(2048)
-        sums = [zlib.crc32(NOISE[at : at + 2048]) for at in range(0, 8192, 2048)]
+        sums = [checksum(NOISE[at : at + 2048]) for at in range(0, 8192, 2048)]
         for _ in range(2):
             assert programmer.checksums(pages) == [sums[0], None, *sums[2:]]
         words = [Span(start + 2048 + 72, 8), Span(start + 2048 + 80, 4), Span(start + 2048 + 84, 4)]
-        assert programmer.checksums(words) == [zlib.crc32(NOISE[2048 + 72 :][:8]), None, None]
+        assert programmer.checksums(words) == [checksum(NOISE[2048 + 72 :][:8]), None, None]
         assert programmer.checksums([Span(start, 8192)]) == [None]
 
 
@@ -171,7 +171,7 @@ def test_a_protected_chip_gives_no_checksum(tmp_path: Path, name: str) -> None:
     with bench(tmp_path, name, "rdp=1") as (programmer, _):
         area = MCUS[CHIPS[name][1]].flash
         spans = [Span(area.start, area.page_size), Span(area.start + 2, 1), RAM]
-        assert programmer.checksums(spans) == [None, None, zlib.crc32(programmer.read(RAM))]
+        assert programmer.checksums(spans) == [None, None, checksum(programmer.read(RAM))]
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_call_answers_and_wipes_its_mailbox(tmp_path: Path, name: str) -> None
             assert programmer.read(Span(_MAILBOX, 16)) == bytes(16)
         assert programmer.call(PROGRAM, "add", [3, 4], b"", 0, 1.0) == (7, b"")
         assert programmer.checksums([Span(start_of(name), 4)]) == [
-            zlib.crc32(bytes([MCUS[CHIPS[name][1]].flash.erased]) * 4)
+            checksum(bytes([MCUS[CHIPS[name][1]].flash.erased]) * 4)
         ]
         assert programmer.call(PROGRAM, "add", [5, 6], b"", 0, 1.0) == (11, b"")
 
@@ -387,4 +387,4 @@ def test_a_refused_session_leaves_the_core_to_the_next_one(wle5: tuple[PyocdProg
     programmer.program([], [Segment(start, NOISE[:2048])])
     with pytest.raises(DutError, match=r"programmed at 0x08000000 \(result 0x8\)"):
         programmer.program([], [Segment(start, NOISE[1:2049])])
-    assert programmer.checksums([Span(start, 2048)]) == [zlib.crc32(NOISE[:2048])]
+    assert programmer.checksums([Span(start, 2048)]) == [checksum(NOISE[:2048])]

@@ -1,14 +1,13 @@
 """What a flash session will erase, program and keep, decided before the board is changed (docs/flash-plan.md).
 
 The planner is asked twice: `spans_to_ask` names the spans whose checksums it needs, `plan_flash` decides by them.
-Nobody reads the memory back for that: CRC-32 (zlib) of a page tells identical, erased and different apart. It cannot
-tell two pages whose only differences are structures that each end with a CRC-32 of their own (docs/flash-plan.md).
+Nobody reads the memory back for that: the checksum of a page tells identical, erased and different apart.
 """
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lorafab.domain.checksum import checksum, of_erased
 from lorafab.domain.memory_map import Area, MemoryMap, Segment, Span, touched_pages
 from lorafab.errors import ImageError
 
@@ -16,10 +15,8 @@ NVM = "NVM region"
 IDENTITY = "identity page"
 UNLISTED = "unlisted memory"
 
-_PIECE = 16  # bytes; far smaller than an identity block
-
 Checksums = Mapping[Span, int | None]
-"""CRC-32 of a span as the chip holds it now; None for one with words that cannot be read."""
+"""Checksum (lorafab.domain.checksum) of a span on the chip now; None for one with words that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def _pages(memory: MemoryMap, contents: Sequence[Segment]) -> list[_Page]:
                 filled = tuple(one for one in inside if any(byte != area.erased for byte in one.data))
                 pages.append(_Page(area, span, (whole,), filled))
             else:
-                pages.append(_Page(area, span, tuple(piece for one in inside for piece in _pieces(one, area)), inside))
+                pages.append(_Page(area, span, inside, inside))
     return sorted(pages, key=lambda page: page.span)
 
 
@@ -206,13 +203,6 @@ def _cut(segment: Segment, page: Span) -> Segment:
     return Segment(start, segment.data[start - segment.address : end - segment.address])
 
 
-def _pieces(segment: Segment, area: Area) -> list[Segment]:
-    """A block that ends with its own CRC-32, as the identity block does, has the same CRC-32 whatever it holds."""
-    size = max(_PIECE, area.word_size)
-    starts = range(0, len(segment.data), size)
-    return [Segment(segment.address + start, segment.data[start : start + size]) for start in starts]
-
-
 def _filled(page: Span, inside: Iterable[Segment], erased: int) -> Segment:
     data = bytearray([erased]) * page.size
     for segment in inside:
@@ -229,7 +219,7 @@ def _by_pages(memory: MemoryMap, pages: Sequence[_Page], found: Checksums, trust
     skip: list[Span] = []
     verify: list[Segment] = []
     for page in pages:
-        wrong = [segment for segment in page.due if found[segment.span] != zlib.crc32(segment.data)]
+        wrong = [segment for segment in page.due if found[segment.span] != checksum(segment.data)]
         if not wrong:
             skip += [segment.span for segment in page.due]
             continue
@@ -390,7 +380,7 @@ def _unlisted(memory: MemoryMap) -> list[Span]:
 
 
 def _is_erased(found: Checksums, span: Span, area: Area) -> bool:
-    return found[span] == zlib.crc32(bytes([area.erased]) * span.size)
+    return found[span] == of_erased(area.erased, span.size)
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:

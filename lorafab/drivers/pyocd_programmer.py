@@ -86,7 +86,7 @@ class PyocdProgrammer:
         return self._guarded(lambda: self._read(span), lambda error: _failure(error, span.start))
 
     def checksums(self, spans: Sequence[Span]) -> list[int | None]:
-        """CRC-32 (zlib) of each span, None where it cannot be read; see Programmer. Raises ProbeError.
+        """Checksum of each span, None where it cannot be read; see Programmer. Raises ProbeError.
 
         The core is reset before the first ones, and its firmware does not run again before ``run`` or ``close``.
         """

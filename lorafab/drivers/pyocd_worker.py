@@ -8,13 +8,13 @@ What goes wrong leaves this module as pyOCD's own exceptions, which the programm
 """
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from lorafab.domain.checksum import checksum
 from lorafab.domain.memory_map import Span
 from lorafab.domain.ram_program import RamProgram
 
@@ -161,7 +161,7 @@ class Worker:
     # -- checksums
 
     def checksums(self, spans: Sequence[Span]) -> list[int | None]:
-        """CRC-32 (zlib) of each span, None where words of it cannot be read. Raises NoAnswer.
+        """Checksum of each span, None where words of it cannot be read. Raises NoAnswer.
 
         Where the bus refuses the core, as behind read-out protection, the probe reads what can be read.
         """
@@ -185,7 +185,7 @@ class Worker:
         from pyocd.core.exceptions import TransferFaultError
 
         try:
-            return zlib.crc32(bytes(self.target.read_memory_block8(span.start, span.size)))
+            return checksum(bytes(self.target.read_memory_block8(span.start, span.size)))
         except TransferFaultError:
             return None
 

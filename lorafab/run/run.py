@@ -262,14 +262,21 @@ class Run:
         )
 
     def _factory_eui(self) -> Eui64 | None:
-        """Ask the identity store's hardware. A chip that had passed has not any more when that is refused."""
+        """Ask the identity store's hardware. A chip that had passed has not any more when that is refused or exchanged.
+
+        The FAIL comes before the claim, so that nothing else would keep this board from the customer.
+        """
+        known = self.station.ledger.find(self.chip.unique_id)
+        had = None if known is None or known["lot"] != self.station.lot.lot else Eui64.parse(known["dev_eui"])
         try:
-            return self.store.factory_eui()
+            found = self.store.factory_eui()
         except DutError:
-            # The FAIL comes before the claim, so that nothing else would keep this board from the customer.
-            if (known := self.station.ledger.find(self.chip.unique_id)) is not None:
+            if known is not None:
                 self.station.ledger.mark_writing(Eui64.parse(known["dev_eui"]), self.id)
             raise
+        if had is not None and found != had:
+            self.station.ledger.mark_writing(had, self.id)
+        return found
 
     @property
     def _hardware_decides(self) -> bool:

@@ -3,11 +3,11 @@
 Checksums are computed by the chip itself. Where one differs, the span is read back to name the place.
 """
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lorafab.domain import identity_block
+from lorafab.domain.checksum import checksum
 from lorafab.domain.flash_plan import IDENTITY, NVM, FlashPlan, Place, plan_flash, spans_to_ask
 from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.memory_map import MemoryMap, Segment, Span
@@ -111,7 +111,7 @@ def _execute(
             raise _changed(place)
     for segment, crc in zip(plan.verify, held[len(kept) :], strict=True):
         # pyOCD reports success on stuck bits: comparing is ours.
-        if crc != zlib.crc32(segment.data):
+        if crc != checksum(segment.data):
             _compare(programmer, memory, segment)
 
 

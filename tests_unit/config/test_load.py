@@ -232,7 +232,7 @@ def test_another_lot_is_named_on_the_command_line(root: Path) -> None:
             LOT,
             "  source: label\n",
             "",
-            "stations/lots/demo.yaml:7:1: key 'source' is missing in dev_eui; known sources: label, range, chip, external, secure-element",
+            "stations/lots/demo.yaml:7:1: key 'source' is missing in dev_eui; known sources: label, range, *",
         ),
         (LOT, "source: label", "source: chip", "unknown key 'first' in dev_eui; known keys: prefix, quantity, source"),
         (LOT, "first:", "frist:", "unknown key 'frist' in dev_eui; known keys: first, quantity, source"),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorafab.domain.checksum import checksum
 from lorafab.domain.flash_plan import FlashPlan, joined, plan_flash, spans_to_ask
 from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.memory_map import Area, MemoryMap, Segment, Span, Times
@@ -64,7 +65,7 @@ class Memory:
         area = self.area(span)
         if any(word.start in self.torn for word in span.pages(area.word_size)):
             return None
-        return zlib.crc32(self.read(span))
+        return checksum(self.read(span))
 
     def execute(self, plan: FlashPlan) -> None:
         if plan.mass_erase:
@@ -299,10 +300,10 @@ def test_with_a_permit_all_of_the_flash_is_erased_and_what_was_lost_is_named(cas
     assert all(case.chip.read(one.span) == one.data for one in case.contents)
     lost = [place.span for place in plan.lost]
     for name, place in case.memory.reserved.items():
-        held = before.checksum(place) != zlib.crc32(bytes([flash.erased]) * place.size)
+        held = before.checksum(place) != checksum(bytes([flash.erased]) * place.size)
         assert (name in {place.name for place in plan.lost}) == (held and flash.span.contains(place))
     for page in flash.span.pages(flash.page_size):
-        held = before.checksum(page) != zlib.crc32(bytes([flash.erased]) * page.size)
+        held = before.checksum(page) != checksum(bytes([flash.erased]) * page.size)
         if held and not case.memory.code.contains(page):
             assert any(span.contains(page) for span in lost)
 

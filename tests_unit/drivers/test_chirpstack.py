@@ -52,6 +52,7 @@ def put(server: Running, *devices: Device, **more: Any) -> list[str]:
 
 
 def key(device: Device) -> str:
+    assert device.app_key is not None
     return device.app_key.reveal().hex()
 
 

@@ -251,6 +251,24 @@ def test_one_element_is_on_one_board(elements: Line) -> None:
     assert f"belongs to DevEUI {DEV_EUI}" in swapped.out
 
 
+def test_a_board_whose_element_was_exchanged_is_not_exported_by_its_old_one(elements: Line) -> None:
+    """The chip is here, and what it had passed with is not; elsewhere the element alone takes nothing from it."""
+    passed(elements)
+    board = elements.board
+    elements.board = FakeBoard(chip_id=OTHER_CHIP, answers={"SE?": answer()})
+    assert elements.produce(LOT, "--label=LS00000002").status == 1
+    claim = elements.opened[-1].ledger.find(DEV_EUI)
+    assert claim is not None
+    assert claim["state"] == "passed"
+    elements.board = board
+    board.answers["SE?"] = answer(OTHER_SERIAL, OTHER_EUI)
+    swapped = elements.produce(LOT, "--label=LS00000003")
+    assert f"belongs to DevEUI {DEV_EUI}" in swapped.out
+    claim = elements.opened[-1].ledger.find(DEV_EUI)
+    assert claim is not None
+    assert claim["state"] == "reserved"
+
+
 def test_a_label_with_the_dev_eui_must_be_the_elements(elements: Line) -> None:
     """It is known before the element is; another one's label is FAIL."""
     wrong = elements.produce(LOT, f"--label={OTHER_EUI}")

@@ -11,7 +11,7 @@ void checksum_begin(void)
         uint32_t entry = byte;
 
         for (uint32_t bit = 0; bit < 8u; bit++)
-            entry = entry >> 1 ^ (entry & 1u ? 0xEDB88320u : 0u);
+            entry = entry >> 1 ^ (entry & 1u ? 0xEB31D82Eu : 0u);
         __table[byte] = entry;
     }
 }

@@ -2,7 +2,7 @@
  * CRC-32 by the CRC unit of STM32 parts: the same unit in STM32L0, L4 and WL (CRC chapters of RM0367, RM0351, RM0453;
  * stm32wle5xx.h: CRC_TypeDef, CRC_CR_*). Each chip's chip.h says where its clock is switched on.
  *
- * zlib's CRC-32 takes the bits of each byte lowest first, and gives its value reversed and inverted.
+ * lorafab/domain/checksum.py takes the bits of each byte lowest first, and gives its value reversed and inverted.
  */
 #include "chip.h"
 #include "worker.h"
@@ -24,7 +24,7 @@ void checksum_begin(void)
     found_enable = CRC_ENABLE_REGISTER;
     CRC_ENABLE_REGISTER = found_enable | CRC_ENABLE_BIT;
     (void)CRC_ENABLE_REGISTER; /* the unit can be used two clocks later */
-    CRC_POL = 0x04C11DB7u;
+    CRC_POL = 0x741B8CD7u; /* as lorafab/domain/checksum.py, which says why not zlib's */
     CRC_INIT = 0xFFFFFFFFu;
 }
 
