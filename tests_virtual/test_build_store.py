@@ -20,10 +20,15 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_each_board_gets_an_image_of_its_own(bench: Bench) -> None:
-    """PASS by what the firmware says; two boards differ; flashed again: the next generation, and the NVM kept."""
+    """PASS by what the firmware says; two boards differ; flashed again: the next generation, and the NVM kept.
+
+    The record does not say that the product's file is on the board.
+    """
     first, second = bench.run(LOT), bench.run(LOT, board="b2")
     assert (first.status, second.status) == (0, 0), first.text + second.text
     assert first.record["keys"]["evidence"] == "read back"
+    named = "compiled for this board alone; the product's reference is endnode-wle5-build.hex"
+    assert first.record["image_file"] == named
     assert first.record["keys"]["kcv_app"] != second.record["keys"]["kcv_app"]
     code = [bench.flash(board)[:0x3E800] for board in ("b1", "b2")]
     assert code[0] != code[1]

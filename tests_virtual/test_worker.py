@@ -15,6 +15,7 @@ from lorafab.domain.checksum import checksum
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.ram_program import RamProgram
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
+from lorafab.drivers.pyocd_worker import Kind, Order
 from lorafab.errors import DutError, StoreRefused
 from lorafab.targets import MCUS
 from lorafab.targets.algorithm import load_worker
@@ -131,6 +132,22 @@ def test_a_blank_chip_and_one_that_locked_up_are_summed_up(tmp_path: Path, name:
         board.advance(1_000_000)
         programmer.connect()
         assert programmer.checksums([page]) == [checksum(rubbish)]
+
+
+@pytest.mark.parametrize("said", [3, 0x4000_0000], ids=["spans that were not asked for", "more than were asked for"])
+def test_an_answer_that_the_program_cannot_give_is_not_believed(
+    wle5: tuple[PyocdProgrammer, Board], monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
+    """The core has halted where it should not have: the probe reads, and the core is reset before it is asked again."""
+    programmer, _ = wle5
+    start = start_of("wle5")
+    programmer.program([], [Segment(start, NOISE[:4096])])
+    spans = [Span(start + at, 8) for at in (0, 100, 200, 300)]
+    target = target_of(programmer)
+    with monkeypatch.context() as patch:
+        patch.setattr(target, "resume", lambda: target.write_core_register("r0", said))
+        assert programmer.checksums(spans) == read_sums(programmer, spans)
+    assert programmer.checksums(spans) == read_sums(programmer, spans)
 
 
 def test_the_programs_own_ram_is_summed_up_as_it_was(wle5: tuple[PyocdProgrammer, Board]) -> None:
@@ -361,8 +378,10 @@ Action = Callable[[PyocdProgrammer], object]
         lambda programmer: programmer.checksums([Span(0x08000000, 8)]),
         lambda programmer: programmer.call(PROGRAM, "add", [1, 2], b"", 0, 1.0),
         lambda programmer: programmer.program([], [Segment(0x08001000, bytes(8))]),
+        lambda programmer: refused(programmer),
+        lambda programmer: broken_off(programmer),
     ],
-    ids=["checksums", "call", "program"],
+    ids=["checksums", "call", "program", "refused session", "call that spins"],
 )
 def test_letting_go_starts_the_firmware(wle5: tuple[PyocdProgrammer, Board], action: Action) -> None:
     """Whatever we ran in RAM: after close the core runs what is in its flash."""
@@ -378,6 +397,38 @@ def test_letting_go_starts_the_firmware(wle5: tuple[PyocdProgrammer, Board], act
     first = board.mem_read(RAM.start, 4)
     board.advance(1_000_000)
     assert board.mem_read(RAM.start, 4) > first > 0
+
+
+def refused(programmer: PyocdProgrammer) -> None:
+    """A session that the flash ends."""
+    with pytest.raises(DutError, match="could not be programmed at 0x08000000"):
+        programmer.program([], [Segment(0x08000000, bytes(range(1, 9)))])
+
+
+def broken_off(programmer: PyocdProgrammer) -> None:
+    """A call that does not come back."""
+    with pytest.raises(StoreRefused):
+        programmer.call(PROGRAM, "spin", [], b"", 0, 0.1)
+
+
+def test_a_session_that_a_person_stops_programs_nothing_more(wle5: tuple[PyocdProgrammer, Board]) -> None:
+    """Its buffers are wiped, and the order that was under way does not go on with what is in them then."""
+    programmer, board = wle5
+    place = Span(start_of("wle5"), 2048)
+
+    def orders() -> Iterator[Order]:
+        yield Order(Kind.PROGRAM, place.start, NOISE[: place.size])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        programmer._open_worker().flash(orders())
+    programmer.close()
+    board.advance(1_000_000_000)
+    programmer.connect()
+    found = programmer.read(place)
+    done = next((at for at in range(0, place.size, 8) if found[at : at + 8] == b"\xff" * 8), place.size)
+    assert done < place.size, "the order was at its end already"
+    assert found == NOISE[:done] + b"\xff" * (place.size - done)
 
 
 def test_a_refused_session_leaves_the_core_to_the_next_one(wle5: tuple[PyocdProgrammer, Board]) -> None:

@@ -1,7 +1,7 @@
 """The checksum that tells two contents of a memory apart: a CRC of 32 bits that nobody's data carries.
 
 Polynomial 0x741B8CD7 (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", DSN 2002), start and
-final inversion 0xFFFFFFFF, bits of a byte lowest first, as zlib's CRC-32. Not zlib's polynomial itself: a structure that
+final inversion 0xFFFFFFFF, bits of a byte lowest first, as zlib's CRC-32. Not zlib's polynomial: a structure that
 ends with its own CRC-32, such as an identity block, has the same CRC-32 whatever it holds, and so has a page whose only
 differences are such structures. With another polynomial two contents agree by chance only, once in 2**32.
 """

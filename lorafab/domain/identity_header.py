@@ -34,8 +34,14 @@ def check_template(template: str, name: str) -> None:
 
 
 def render(template: str, identity: Identity) -> str:
-    """Fill in a template that was checked. **The text holds the keys.**"""
-    return string.Template(template).substitute(
+    """Fill in a template that was checked. **The text holds the keys.** Raises BuildError."""
+    parsed = string.Template(template)
+    if identity.nwk_key is not None and "nwk_key_c" not in parsed.get_identifiers():
+        raise BuildError(
+            "the header's template has no ${nwk_key_c}, and boards of a LoRaWAN 1.1 lot have a NwkKey; add it, or "
+            "correct the lot's lorawan"
+        )
+    return parsed.substitute(
         dev_eui=identity.dev_eui,
         dev_eui_c=_bytes(identity.dev_eui.to_bytes()),
         join_eui=identity.join_eui,

@@ -184,7 +184,7 @@ class PyocdProgrammer:
         session, self._session = self._session, None
         worker, self._worker = self._worker, None
         if session is not None:
-            if worker is not None and worker.has_core:
+            if worker is not None and worker.owes_reset:
                 with suppress(Exception):
                     session.target.reset()  # let go where it stands, the core would trip over our breakpoint
             # What went wrong has been reported by whoever met it; here it would only be reported again.

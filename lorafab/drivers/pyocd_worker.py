@@ -62,6 +62,8 @@ class Worker:
         self._program = program
         self._resident: RamProgram | None = None
         self.has_core = False
+        """Halted by a reset, and nothing has been spoilt since."""
+        self.owes_reset = False
         """The firmware was stopped for good: only a reset brings it back."""
         symbols = program.symbols
         self._buffers = symbols["__page_buffer_0"], symbols["__page_buffer_1"]
@@ -76,9 +78,15 @@ class Worker:
             return
         self._reset_and_halt()
         self._resident, self.has_core = None, True
+        self.owes_reset = True
 
     def release(self) -> None:
-        """Somebody else resets the core, or has spoilt what is in RAM."""
+        """Somebody else resets the core."""
+        self._spoil()
+        self.owes_reset = False
+
+    def _spoil(self) -> None:
+        """The core stands anywhere, and what is in RAM is not what was put there: it must not go on from here."""
         self._resident, self.has_core = None, False
 
     def _reset_and_halt(self) -> None:
@@ -154,7 +162,7 @@ class Worker:
                     return
                 if state == Target.State.LOCKUP:
                     break
-        self.release()
+        self._spoil()
         self.target.halt()
         raise NoAnswer(entry)
 
@@ -190,7 +198,10 @@ class Worker:
             return None
 
     def _ask(self, spans: Sequence[Span]) -> list[int | None] | None:
-        """By the program; None when it met a fault, or locked up because the core was inside a fault already."""
+        """By the program; None when it met a fault, or locked up because the core was inside a fault already.
+
+        Nor is an answer believed that the program cannot give: the core has halted somewhere else.
+        """
         runs = list(_runs(spans))
         self.take_core()
         self._load(self._program)
@@ -200,12 +211,13 @@ class Worker:
             lost = self.call(self._program, "Checksums", [len(runs)], _CHECKSUM_TIMEOUT_S)
         except NoAnswer:
             lost = _FAULTED
-        if lost == _FAULTED:
-            self.release()
+        if lost <= len(spans):
+            behind = mailbox + _SPANS_BYTES * len(runs)
+            words = self.target.read_memory_block32(behind, len(spans) + lost)
+            unreadable = set(words[len(spans) :])
+        if lost > len(spans) or len(unreadable) < lost or any(number >= len(spans) for number in unreadable):
+            self._spoil()
             return None
-        behind = mailbox + _SPANS_BYTES * len(runs)
-        words = self.target.read_memory_block32(behind, len(spans) + lost)
-        unreadable = set(words[len(spans) :])
         return [None if number in unreadable else words[number] for number in range(len(spans))]
 
     # -- flash sessions
@@ -271,7 +283,7 @@ class Worker:
 
     def _abandon(self) -> None:
         """After a failure stop the program and wipe its buffers where possible; the failure itself matters more."""
-        self.release()
+        self._spoil()
         with suppress(Exception):
             self.target.halt()
             self._write(self._buffers[0], bytes(2 * self.page_size))

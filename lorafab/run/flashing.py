@@ -45,7 +45,9 @@ def _about_to_lose(run: Run, loss: Loss) -> None:
     known = run.known
     if known is not None and loss.sentences:
         run.note_counters_lost(Eui64.parse(known["dev_eui"]), loss.dev_nonce)
-    elif known is not None:
+    elif known is not None and not known["dev_nonce"]:
+        # Cut short, the erase leaves counters that cannot be read. One that has counted and comes blank stays damage:
+        # noted as ours, the next run would let it go on, from wherever.
         run.station.ledger.note_erased(Eui64.parse(known["dev_eui"]), run.id)
     elif loss.dev_nonce:
         raise NvmDamaged(

@@ -63,9 +63,7 @@ def open_identity_store(run: Run) -> IdentityStore:
         from lorafab.steps.modem import Modem
         from lorafab.steps.serial_store import SerialStore
 
-        modem = Modem(
-            run.link, DIALECTS[config.dialect], station.config.station.link.reply_timeout_s, run.still_there
-        )
+        modem = Modem(run.link, DIALECTS[config.dialect], station.config.station.link.reply_timeout_s, run.still_there)
         return SerialStore(modem, run.programmer.run, lorawan_1_1="nwkkey" in station.lot.key_slots)
     raise NotImplementedError(config.store)
 
@@ -75,6 +73,8 @@ def check_store(config: LineConfig) -> None:
     store, lot = config.product.identity, config.lot
     if store.store == "external":
         spi_memory_of(config)
+    if config.product.lock is not None:
+        _check_lockable(config)
     if store.store == "secure-element":
         _check_element_files(config, store)
     if store.store == "serial" and lot.lorawan == "1.1" and not DIALECTS[store.dialect].takes_nwk_key:
@@ -82,6 +82,25 @@ def check_store(config: LineConfig) -> None:
         raise ConfigError(
             f"{config.identity_named_by}.dialect: lot {lot.lot} is of LoRaWAN 1.1, and {store.dialect} takes no NwkKey "
             f"(dialects that do: {able}); correct the lot's lorawan or choose another product"
+        )
+
+
+def _check_lockable(config: LineConfig) -> None:
+    """A locked board must hide its key, and must still say its check value: a board that cannot would be locked first
+    and fail then, for good.
+    """
+    store = config.product.identity
+    wants = f"{config.identity_named_by}.store: the product wants its boards locked, and"
+    if store.store == "external":
+        # At read-out protection level 1 a probe may still run the very program in RAM that wrote the block.
+        raise ConfigError(
+            f"{wants} an external memory shows the key to whoever holds the board; keep the identity in the chip, or "
+            "leave lock out"
+        )
+    if store.store == "secure-element" or (store.store == "serial" and store.dialect != "lorafab"):
+        raise ConfigError(
+            f"{wants} its firmware has no shell that tells a key check value after that; use another store, or leave "
+            "lock out"
         )
 
 

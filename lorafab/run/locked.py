@@ -155,13 +155,21 @@ def _cut_short(run: Run, chip: ChipInfo | None) -> RunRecord | None:
 
 
 def _last_lock(run: Run) -> RunRecord | None:
-    """The newest attempt that noted a lock, unless a later one passed or erased the board."""
-    if run.facts.dev_eui is None:
+    """The newest attempt that noted a lock, unless a later one found the board open, or passed or erased it.
+
+    Nor when a run has worked on the board since whose record is not here.
+    """
+    known = _known(run)
+    if run.facts.dev_eui is None or known is None:
         return None
+    since = set()
     for record in reversed(run.records.attempts(run.facts.dev_eui)):
+        since.add(record.run)
         if record.lock is not None:
-            return record
-        if record.verdict == "PASS" or record.lost:
+            return record if known["run"] in since else None
+        # A level that was written and is not in force yet: that run saw the board as it is, and has the last word.
+        found_open = record.keys is not None and all(step.run is None for step in record.steps)
+        if record.verdict == "PASS" or record.lost or found_open:
             break
     return None
 
@@ -278,10 +286,22 @@ def _unlock(run: Run, chip: ChipInfo | None) -> ChipInfo:
             f"repeat with --permit={PERMIT_OVERWRITE}:REASON as well"
         )
     what = f"the locked board was opened with --permit={PERMIT_UNLOCK}, which erased everything on it"
+    if known is None and said is not None:
+        _refuse_to_forget(run, said)
     if known is not None:
         nonce = _save_nonce(run, known, None if said is None or stranger else said.dev_nonce)
         what += ", its DevNonce unused" if nonce is None else f", its DevNonce {nonce} among it; it goes on {GAP} later"
     return _open(run, chip, what)
+
+
+def _refuse_to_forget(run: Run, said: _Said) -> None:
+    """DevNonces that were used under the label's DevEUI, and that this ledger could not go on behind."""
+    if said.dev_nonce and (run.facts.dev_eui is None or said.dev_eui in (None, str(run.facts.dev_eui))):
+        raise NvmDamaged(
+            f"the locked board's firmware has used DevNonces up to {said.dev_nonce}, and this ledger does not know the "
+            "board, so that they would repeat after an unlock; nothing was erased: run it with the ledger that knows "
+            "it, or give it a new label"
+        )
 
 
 def _refuse_other(run: Run, known: Mapping[str, Any] | None, chip: ChipInfo | None) -> None:

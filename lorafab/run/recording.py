@@ -265,7 +265,11 @@ def _interrupted(orphan: OrphanJournal, station: Station, records: RecordStore) 
         lorafab_commit=str(first.get("lorafab_commit", "")),
         steps=_steps(orphan, station),
         transcript=(),
-        permits=(),
+        permits=tuple(
+            PermitRecord(name=event["facts"]["name"], reason=event["facts"]["reason"], used=True)
+            for event in orphan.events
+            if event["event"] == "permit"
+        ),
         lock=LockRecord.model_validate(events["locking"]["lock"]) if "locking" in events else None,
         lost=tuple(
             sentence

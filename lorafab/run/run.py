@@ -365,7 +365,9 @@ class Run:
         identity = self.assignment.to_write if self.store.stage == "image" else None
         contents = self.store.in_image(self.image, identity)
         if self.station.config.product.identity.store == "build":
-            self.facts.image = replace(self.image, segments=tuple(contents))  # this board's own, with its identity
+            # This board's own, with its identity; version and SHA-256 stay those of the product's file.
+            name = f"compiled for this board alone; the product's reference is {self.image.name}"
+            self.facts.image = replace(self.image, name=name, segments=tuple(contents))
         return contents
 
     def _claimed(self) -> tuple[Eui64, str, str]:
@@ -440,11 +442,13 @@ class Run:
             self.station.programmer.read(Span(memory.flash.start, memory.flash.word_size))
 
     def permit(self, name: str) -> bool:
-        """Whether the run was given this permit, which is then used."""
-        granted = any(permit == name for permit, _ in self.station.options.permits)
-        if granted:
+        """Whether the run was given this permit, which is then used; durable when this returns."""
+        options = self.station.options
+        reasons = [reason for permit, reason in options.permits if permit == name]
+        if reasons and name not in self.used_permits and not options.plan_only:
             self.used_permits.add(name)
-        return granted
+            self.note("permit", name=name, reason=reasons[0])
+        return bool(reasons)
 
     # -- steps ---------------------------------------------------------------------------------------------------
 

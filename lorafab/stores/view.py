@@ -176,7 +176,7 @@ class View:
                 self._point(batch, entry.claim)
         for document in newest.values():
             name, number, _ = claim_row(document) if isinstance(document, ClaimDocument) else lot_row(document)
-            self._table(name, batch).upsert(Document(document.model_dump(mode="json"), int(number)))
+            _put(self._table(name, batch), Document(document.model_dump(mode="json"), int(number)))
         batch.commit()
         write_file(self._root / _CHECKPOINT, checkpoint.to_bytes(), LedgerError)
 
@@ -187,7 +187,7 @@ class View:
             if claim.dev_eui not in found:
                 row = {"kind": kind, "key": key, "dev_euis": sorted([*found, claim.dev_eui])}
                 name = _shard("index", f"{kind}:{key}".encode())
-                self._table(name, batch).upsert(Document(row, _number(kind, key)))
+                _put(self._table(name, batch), Document(row, _number(kind, key)))
 
     # Checking
 
@@ -289,6 +289,17 @@ def _file(name: str, rows: dict[str, bytes]) -> bytes:
 def _json(row: object) -> bytes:
     # A copy: what orjson returns keeps the 4 kB in which it was written, which a million rows would multiply.
     return bytes(memoryview(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)))
+
+
+def _put(table: Table, row: Document) -> None:
+    """Insert or replace; TinyDB's upsert would keep fields of the older row that the new one leaves out."""
+
+    def replace(old: Any) -> None:
+        old.clear()
+        old.update(row)
+
+    if not table.update(replace, doc_ids=[row.doc_id]):
+        table.insert(row)
 
 
 def _shard(kind: str, key: bytes) -> str:

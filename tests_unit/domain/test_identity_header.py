@@ -73,3 +73,16 @@ def test_a_template_that_cannot_serve_is_refused(template: str, sentence: str) -
     """Before any board is touched: with what is wrong, and what there is."""
     with pytest.raises(BuildError, match=sentence):
         check_template(template, "x.h")
+
+
+def test_a_second_key_that_no_board_would_get_stops_the_line() -> None:
+    """A template made for LoRaWAN 1.0.x is the station's fault, and not that of the boards of a 1.1 lot."""
+    template = "{ ${app_key_c} }"
+    key, other = Secret(bytes(range(16))), Secret(bytes(range(1, 17)))
+    with pytest.raises(BuildError) as caught:
+        render(template, Identity("A", Eui64(1), Eui64(2), key, other, 1, None, "demo"))
+    assert str(caught.value) == (
+        "the header's template has no ${nwk_key_c}, and boards of a LoRaWAN 1.1 lot have a NwkKey; add it, or correct "
+        "the lot's lorawan"
+    )
+    assert array(render(template, Identity("A", Eui64(1), Eui64(2), key, None, 1, None, "demo"))) == key.reveal()

@@ -174,6 +174,21 @@ def test_an_erase_of_all_that_loses_nothing_is_noted_too(line: Line) -> None:
     assert "erased" in [entry.event for entry in ledger(line).entries() if not isinstance(entry, str)]
 
 
+def test_counters_that_somebody_else_erased_stay_damage(line: Line) -> None:
+    """Blank as a new board, which the ledger has seen count: FAIL, and again in each later run; nobody gave a permit.
+
+    How far it had counted since is not known, so that a gap would not do.
+    """
+    line.produce()
+    for page in MCU.flash.span.pages(MCU.flash.page_size):
+        line.board.erase(page)
+    for attempt in ("first", "second"):
+        outcome = line.produce()
+        assert outcome.status == 1, attempt
+        assert "a DevNonce must never repeat; set this board aside" in outcome.out
+    assert state(line) != "passed"
+
+
 # --- --plan-only ---
 
 
@@ -215,7 +230,10 @@ def test_a_plan_with_a_permit_shows_what_would_be_lost(line: Line) -> None:
     """And a new block, because the old one goes; the ledger does not learn of a loss that has not happened."""
     line.produce()
     head = ledger(line).head()
-    lines = line.produce("--plan-only", "--permit=mass-erase:to see").out.splitlines()
+    outcome = line.produce("--plan-only", "--permit=mass-erase:to see")
+    lines = outcome.out.splitlines()
+    assert outcome.record is not None
+    assert [(permit.name, permit.used) for permit in outcome.record.permits] == [("mass-erase", False)]
     assert "lose     0x0803f000..0x0803ffff     4096 B  NVM region" in lines
     assert "lose     0x0803e800..0x0803efff     2048 B  identity page" in lines
     assert "program  0x0803e800..0x0803e85f       96 B" in lines

@@ -1,11 +1,14 @@
 """lorafab.run.identity_store: an external store that the product's hardware cannot have stops before anything opens."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lorafab.config.load import LineConfig, load_station
+from lorafab.config.models import LockConfig
 from lorafab.errors import ConfigError
 from lorafab.run.identity_store import check_store, spi_memory_of
 from lorafab.run.station import Options, open_station
@@ -60,6 +63,37 @@ def test_what_cannot_be_is_named_with_its_place(
         with pytest.raises(ConfigError, match=sentence):
             open_station(config, ROOT, tmp_path, Options(), FakeClock())
         assert list(tmp_path.iterdir()) == []
+
+
+def wants_lock(lot: str) -> LineConfig:
+    config = line(lot)
+    return replace(config, product=config.product.model_copy(update={"lock": LockConfig(level="rdp1")}))
+
+
+@pytest.mark.parametrize(
+    ("lot", "sentence"),
+    [
+        ("demo-nor", "an external memory shows the key to whoever holds the board; keep the identity in the chip"),
+        ("demo-25aa", "an external memory shows the key to whoever holds the board; keep the identity in the chip"),
+        ("demo-element", "its firmware has no shell that tells a key check value after that; use another store"),
+        ("demo-st", "its firmware has no shell that tells a key check value after that; use another store"),
+    ],
+)
+def test_a_lock_that_hides_no_key_or_cannot_be_proven_is_refused(lot: str, sentence: str) -> None:
+    """The board would pass as closed with its key open to the next probe, or be closed first and fail then."""
+    with pytest.raises(ConfigError) as caught:
+        check_store(wants_lock(lot))
+    said = str(caught.value)
+    assert re.match(
+        r"firmware/[a-z0-9-]+/product\.yaml:\d+:\d+: identity\.store: the product wants its boards locked", said
+    )
+    assert f"locked, and {sentence}, or leave lock out" in said
+
+
+@pytest.mark.parametrize("lot", ["demo", "demo-build", "demo-serial", "demo-eeprom"])
+def test_boards_with_the_key_in_the_chip_and_our_shell_can_be_locked(lot: str) -> None:
+    """Flash, EEPROM, the image itself, and firmware that takes its identity by our own commands."""
+    check_store(wants_lock(lot))
 
 
 def test_a_flash_without_a_number_names_no_board() -> None:

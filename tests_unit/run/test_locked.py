@@ -12,8 +12,9 @@ from lorafab.domain.identity_block import decode
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.nvm import endnode
 from lorafab.errors import ConfigError, MemoryFault, ProbeError
-from lorafab.interfaces import ChipInfo, Visible
+from lorafab.interfaces import ChipInfo, ClaimRequest, Visible
 from lorafab.run.locked import check_lock
+from lorafab.run.session import Session
 from lorafab.stores.records import RecordStore
 from lorafab.stores.tiny_ledger import TinyLedger
 from tests_unit.fakes import IDENTITY, MCU, MEMORY, FakeBoard, FakeClock, FakeJig, FakeLink, FakeProgrammer
@@ -144,6 +145,14 @@ class LockLine:
         assert found is not None
         return str(found["state"])
 
+    def claim_elsewhere(self) -> None:
+        """A run of another computer has had the board."""
+        found = self.ledger.find(str(DEV_EUI))
+        assert found is not None
+        texts = {name: found[name] for name in ("serial", "label", "chip_id", "lot", "operator")}
+        join_eui = Eui64.parse(found["join_eui"])
+        self.ledger.claim(ClaimRequest(dev_eui=DEV_EUI, join_eui=join_eui, run="elsewhere", station="B", **texts))
+
     def edit(self, old: str, new: str) -> None:
         """Exchange a piece of product.yaml."""
         path = self.line.root / "firmware" / "endnode-wle5-locked" / "product.yaml"
@@ -195,6 +204,19 @@ def test_a_permit_unlocks_and_the_record_says_what_was_lost(locked: LockLine) ->
     assert "--permit=unlock, which erased everything on it, its DevNonce 1 among it; it goes on 16 later" in lost
     assert [(permit.reason, permit.used) for permit in done.record.permits] == [("connector to be replaced", True)]
     assert done.record.lock is not None
+
+
+def test_a_killed_run_does_not_hide_that_it_used_a_permit(locked: LockLine) -> None:
+    """It had erased the board: its record names the permit and the reason, and not the one that it did not use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "end", lambda self: (self.run.leave(), self._lock.release()))
+        locked.produce(PERMIT, "--permit=overwrite-identity:perhaps")
+    locked.produce("--plan-only")
+    killed = RecordStore(locked.line.root / "data").attempts(DEV_EUI)[1]
+    assert killed.verdict == "INTERRUPTED"
+    assert [(permit.name, permit.reason, permit.used) for permit in killed.permits] == [
+        ("unlock", "connector to be replaced", True)
+    ]
 
 
 def test_an_open_board_does_not_use_the_permit(lock_line: LockLine) -> None:
@@ -272,6 +294,17 @@ def test_a_board_that_says_it_is_another_needs_a_second_permit(locked: LockLine)
     assert locked.board.generation == 2
 
 
+def test_dev_nonces_of_another_ledgers_board_are_not_forgotten(locked: LockLine) -> None:
+    """It bears the label's own DevEUI, which has joined with 1 already: no permit makes the network forget that."""
+    shutil.rmtree(locked.line.root / "data")
+    page = locked.board.page
+    done = locked.produce(PERMIT, "--permit=overwrite-identity:the old ledger is lost")
+    assert done.status == 1
+    assert "has used DevNonces up to 1, and this ledger does not know the board" in done.out
+    assert "nothing was erased: run it with the ledger that knows it, or give it a new label" in done.out
+    assert (locked.board.page, locked.board.wanted) == (page, True)
+
+
 def test_an_exported_board_is_not_erased(locked: LockLine) -> None:
     """The customer has it: `lorafab ledger rework` comes first, with a reason and a name."""
     locked.ledger.mark_exported(DEV_EUI, 1, reason="order 4711", operator="Eve")
@@ -332,8 +365,9 @@ def test_a_key_that_was_found_once_is_not_tested_away(lock_line: LockLine) -> No
         lambda line: line.edit("limits: [0, 65000]", "limits: [0, 64000]"),
         lambda line: setattr(line.board, "chip_id", "4C4656420A0B0C0D0E0F1011"),
         lambda line: line.ledger.mark_writing(DEV_EUI, "bench"),
+        lambda line: line.claim_elsewhere(),
     ],
-    ids=["plan", "chip", "written since"],
+    ids=["plan", "chip", "written since", "another station since"],
 )
 def test_it_goes_on_with_the_same_board_and_plan_only(
     lock_line: LockLine, change: Callable[[LockLine], object]
@@ -346,6 +380,42 @@ def test_it_goes_on_with_the_same_board_and_plan_only(
     assert done.status == 1
     assert done.record is not None
     assert done.record.code == "LOCKED"
+
+
+def test_what_a_later_run_found_on_the_open_board_is_not_passed_over(
+    lock_line: LockLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The level was written and the supply stayed on: the next run still finds it open, and fails it. Locked, later.
+
+    The results of before are not the last word on it any more.
+    """
+    board = lock_line.board
+
+    class AlwaysOn(LockingJig):
+        def power(self, on: bool) -> None:
+            if not self.board.powered:
+                super().power(True)
+
+        def close(self) -> None:
+            pass
+
+    def lost(self: LockingProgrammer) -> None:
+        board.wanted = True
+        raise ProbeError("the probe was unplugged; plug it in and run the board again")
+
+    lock_line.line.monkeypatch.setattr("tests_unit.line.FakeJig", AlwaysOn)
+    with monkeypatch.context() as patch:
+        patch.setattr(LockingProgrammer, "lock", lost)
+        assert lock_line.produce().status == 3
+    assert not board.locked
+    board.answers["TEST aes"] = ["ERR aes", "OK"]
+    failed = lock_line.line.produce("--lot=demo-locked", f"--label={lock_line.label}")
+    assert (failed.status, board.locked) == (1, False), failed.out
+    del board.answers["TEST aes"]
+    again = lock_line.produce()
+    assert again.status == 1, again.out
+    assert again.record is not None
+    assert again.record.code == "LOCKED"
 
 
 def test_a_board_that_was_to_be_locked_does_not_pass_open(lock_line: LockLine) -> None:

@@ -50,6 +50,19 @@ def test_a_pass_clears_it(tmp_path: Path) -> None:
     assert ledger.check() == []
 
 
+def test_a_pass_clears_it_in_the_view_too(tmp_path: Path) -> None:
+    """The view had the flag; a field that a newer version leaves out must not survive from the older one."""
+    ledger = passed(tmp_path)
+    ledger.note_erased(DEV_EUI, "run-1")
+    assert ledger.check() == []  # a sound ledger is brought into the view
+    ledger.mark_written(DEV_EUI, 1, "run-1")
+    ledger.mark_passed(DEV_EUI, 1, "run-1")
+    assert ledger.check() == []
+    again = TinyLedger.open(tmp_path, FakeClock())
+    assert "counters_erased" not in (again.find(str(DEV_EUI)) or {"counters_erased": None})
+    assert again.check() == []
+
+
 def test_documents_from_before_the_flag_keep_their_bytes(tmp_path: Path) -> None:
     """A ledger of an earlier version reads, and its hashes hold: the flag is written only where it is true."""
     document = first_claim(REQUEST, "2026-11-20T12:00:00.000Z")
