@@ -52,8 +52,10 @@ def test_a_server_restart_stops_the_board_and_the_next_run_finishes_it(
     """ERROR, because the board may be good; run again, it keeps its identity and passes."""
     program = FakeProgrammer.program
 
-    def restarted(self: FakeProgrammer, erase: Sequence[Span], segments: Sequence[Segment]) -> None:
-        program(self, erase, segments)
+    def restarted(
+        self: FakeProgrammer, erase: Sequence[Span], segments: Sequence[Segment], *, mass_erase: bool = False
+    ) -> None:
+        program(self, erase, segments, mass_erase=mass_erase)
         postgres.restart("immediate")
 
     with monkeypatch.context() as patch:

@@ -322,7 +322,7 @@ def _lost(memory: MemoryMap, found: Checksums) -> list[Place]:
         for place in _reserved(memory)
         if flash.span.contains(place.span) and not _is_erased(found, place.span, flash)
     ]
-    pages = [page for gap in _unlisted(memory) for page in gap.pages(flash.page_size)]
+    pages = [page for gap in unlisted(memory) for page in gap.pages(flash.page_size)]
     return lost + [Place(UNLISTED, span) for span in joined(p for p in pages if not _is_erased(found, p, flash))]
 
 
@@ -371,7 +371,7 @@ def _reserved(memory: MemoryMap) -> list[Place]:
     return [Place(name, span) for name, span in memory.reserved.items()]
 
 
-def _unlisted(memory: MemoryMap) -> list[Span]:
+def unlisted(memory: MemoryMap) -> list[Span]:
     """Pages of the flash that no place of the product names, as few spans as possible."""
     flash = memory.flash
     places = (memory.code, *memory.reserved.values())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lorafab.domain.identity import Eui64
 from lorafab.errors import FlashRefused, NvmDamaged, VerifyFailed
-from lorafab.steps.flash import Loss, Written, write_board
+from lorafab.steps.flash import Loss, Written, refuse_strange_memory, write_board
 
 if TYPE_CHECKING:
     from lorafab.run.run import Run
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 def write_flash(run: Run) -> Written:
     """Write the contents of the run's flash session. Raises as `write_board`.
 
-    A board whose flash has failed twice is set aside durably: *quarantined*, until `lorafab ledger rework`.
+    A board whose flash has failed twice is set aside durably: *quarantined*, until `lorafab ledger rework`. One that
+    this ledger has never brought to its end must hold nothing where the product has nothing: ForeignIdentity.
     """
+    if _is_strange(run) and not run.clears_flash:
+        refuse_strange_memory(run.programmer, run.station.memory)
     try:
         written = write_board(
             run.programmer,
@@ -32,6 +35,12 @@ def write_flash(run: Run) -> Written:
         raise
     run.facts.written = written
     return written
+
+
+def _is_strange(run: Run) -> bool:
+    """Whether no run of this ledger has ever read an identity back from this board."""
+    known = run.known
+    return known is None or (known["written"] is None and known["proven"] is None)
 
 
 def is_first_attempt(run: Run) -> bool:

@@ -116,6 +116,14 @@ def _check_element_files(config: LineConfig, store: ElementStoreConfig) -> None:
             raise ConfigError(
                 f"{config.identity_named_by}.{key}: {file} does not exist; put the maker's file there, or name another"
             )
+    if config.lot.kind != "demo":
+        from lorafab.virtual.element_maker import SIGNER_CERTIFICATE
+
+        if SIGNER_CERTIFICATE.strip() in (config.root / store.signer).read_bytes():
+            raise ConfigError(
+                f"{config.identity_named_by}.signer: {store.signer} is the virtual elements', whose key everybody "
+                f"has, and lot {config.lot.lot} is of real boards; name the maker's log signer"
+            )
 
 
 def spi_memory_of(config: LineConfig) -> tuple[SpiBus, SpiMemory]:

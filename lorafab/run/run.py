@@ -348,7 +348,12 @@ class Run:
 
         The board goes on behind the highest DevNonce that the ledger knows (`check_counters`).
         """
-        ledger = self.station.ledger
+        ledger, config = self.station.ledger, self.station.config.product.identity
+        if config.store == "serial" and config.dialect != "lorafab":
+            raise NvmDamaged(
+                f"the DevNonce of this board would be lost, and no command of its dialect ({config.dialect}) brings it "
+                "up again; nothing was erased: run the board without the permit, or quarantine it"
+            )
         seen = (ledger.find(str(dev_eui)) or {}).get("dev_nonce") or 0
         if max(seen, dev_nonce or 0) + GAP > MAX_RAISE:
             raise NvmDamaged(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lorafab.domain import identity_block
-from lorafab.domain.checksum import checksum
-from lorafab.domain.flash_plan import IDENTITY, NVM, FlashPlan, Place, plan_flash, spans_to_ask
+from lorafab.domain.checksum import checksum, of_erased
+from lorafab.domain.flash_plan import IDENTITY, NVM, FlashPlan, Place, joined, plan_flash, spans_to_ask, unlisted
 from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.memory_map import MemoryMap, Segment, Span
 from lorafab.domain.nvm import endnode
@@ -97,6 +97,23 @@ def write_board(
             raise
     code = sum(len(segment.data) for segment in contents if memory.code.contains(segment.span))
     return Written(code, plan.due_bytes, plan, loss.sentences, retries)
+
+
+def refuse_strange_memory(programmer: Programmer, memory: MemoryMap) -> None:
+    """Refuse a chip whose flash holds something where the product has nothing. Raises ForeignIdentity, ProbeError.
+
+    Of a chip that nobody knows it may be another product's identity, which would leave the factory with its key.
+    """
+    flash = memory.flash
+    pages = [page for gap in unlisted(memory) for page in gap.pages(flash.page_size)]
+    sums = programmer.checksums(pages) if pages else ()
+    strange = joined(p for p, crc in zip(pages, sums, strict=True) if crc != of_erased(flash.erased, flash.page_size))
+    if strange:
+        raise ForeignIdentity(
+            f"the flash holds something at {strange[0]}, which the product does not use, and no run of this ledger has "
+            "put it there: it may be another product's identity and its key; set the board aside, or repeat with "
+            "--permit=mass-erase:REASON to erase all of it"
+        )
 
 
 def _execute(

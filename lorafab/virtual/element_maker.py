@@ -31,7 +31,7 @@ idECEx/R9sABYDZiu1B+4LBRU8GhRANCAARzQNB3enmr7zejmaJk6jRTQIVEBbQ4
 2iPAbo+v+MHMZ3bJyO38CHise0j9qQFZtLltFiJ/MRNIMWKqT8CgdteD
 -----END PRIVATE KEY-----
 """
-_SIGNER_CERTIFICATE = b"""\
+SIGNER_CERTIFICATE = b"""\
 -----BEGIN CERTIFICATE-----
 MIIBgTCCASegAwIBAgIBATAKBggqhkjOPQQDAjAvMRAwDgYDVQQKDAdsb3JhZmFi
 MRswGQYDVQQDDBJWaXJ0dWFsIExvZyBTaWduZXIwIBcNMjYwMTAxMDAwMDAwWhgP
@@ -66,7 +66,7 @@ def deliver(manifest: Path, silicon: Silicon) -> None:
 def _entry(element: Atecc608) -> dict[str, Any]:
     key = load_pem_private_key(_SIGNER_KEY, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    signer = x509.load_pem_x509_certificate(_SIGNER_CERTIFICATE)
+    signer = x509.load_pem_x509_certificate(SIGNER_CERTIFICATE)
     serial = element.serial.hex()
     identifier = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     protected = {

@@ -252,3 +252,36 @@ def test_what_a_run_would_refuse_is_refused_before_a_plan_is_shown(line: Line) -
     assert locked.status == 3, "a new nRF52840 comes so"
     assert "wanted an open board for --plan-only" in locked.out
     assert line.board.locked
+
+
+# --- what other products left behind ---
+
+
+def strange(line: Line) -> Span:
+    """A page that this product does not name, with something in it."""
+    page = Span(IDENTITY.start - 0x800, 0x800)
+    line.board.program(Segment(page.start + 0x40, b"LFID" + bytes(range(28))))
+    return page
+
+
+def test_memory_that_no_place_names_must_be_blank_on_a_new_board(line: Line) -> None:
+    """It may be another product's identity: FAIL, again and again, until everything is erased by permit."""
+    page = strange(line)
+    for _ in range(2):
+        outcome = line.produce()
+        assert outcome.status == 1, outcome.out
+        assert f"the flash holds something at {page}, which the product does not use" in outcome.out
+        assert "--permit=mass-erase:REASON to erase all of it" in outcome.out
+    assert bytes(line.board.flash[: page.start - BASE]) == b"\xff" * (page.start - BASE), "nothing was written"
+    outcome = line.produce("--permit=mass-erase:taken from another product")
+    assert outcome.status == 0, outcome.out
+    assert line.board.read(page) == b"\xff" * page.size
+
+
+def test_a_board_of_ours_may_use_it_later(line: Line) -> None:
+    """What its own firmware put there after it had passed is kept in rework."""
+    assert line.produce().status == 0
+    page = strange(line)
+    kept = line.board.read(page)
+    assert line.produce().status == 0
+    assert line.board.read(page) == kept

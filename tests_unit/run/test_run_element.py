@@ -21,7 +21,7 @@ from lorafab.run.station import Options
 from tests_unit.cli.answer import Answer, Command
 from tests_unit.elements import DEV_EUI, JOIN_EUI, SERIAL, Maker
 from tests_unit.fakes import FakeBoard
-from tests_unit.line import Line, Outcome
+from tests_unit.line import ROOT, Line, Outcome
 
 OTHER_SERIAL, OTHER_EUI = "01" * 9, "0004A310001AA90B"
 OTHER_CHIP = "4C4656420102030405060799"
@@ -345,3 +345,16 @@ def test_what_the_customer_gets(elements: Line, quiet: Command) -> None:
     blocked = elements.produce(LOT)
     assert blocked.status == 1
     assert f"DevEUI {DEV_EUI} is exported" in blocked.out
+
+
+def test_the_virtual_elements_signer_is_not_for_real_boards(elements: Line) -> None:
+    """Its key is written in this project for everybody to see."""
+    shipped = ROOT / "firmware" / "endnode-wle5-element" / "virtual-signer.pem"
+    (elements.root / "stations" / "elements" / "log-signer.pem").write_bytes(shipped.read_bytes())
+    config = load_station(elements.root, "sim", "demo-element")
+    check_store(config)
+    real = config.lot.model_copy(update={"kind": "production"})
+    with pytest.raises(
+        ConfigError, match=r"log-signer\.pem is the virtual elements', whose key everybody has, and lot"
+    ):
+        check_store(dataclasses.replace(config, lot=real))

@@ -1,14 +1,18 @@
 """lorafab.run.identity_store: a lot that a modem's dialect cannot serve is refused before any hardware is touched."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lorafab.config.load import LineConfig, load_station
-from lorafab.errors import ConfigError
+from lorafab.domain.identity import Eui64
+from lorafab.errors import ConfigError, NvmDamaged
 from lorafab.run.identity_store import check_store
+from lorafab.run.run import Run
 from lorafab.steps.dialects import DIALECTS
 from tests_unit.line import ROOT
+from tests_unit.stations import fake_station
 
 LOTS = {
     "lorafab": "demo-serial",
@@ -47,3 +51,13 @@ def test_lorawan_1_1_is_refused_where_there_is_one_key(dialect: str) -> None:
     assert f"identity.dialect: lot {LOTS[dialect]} is of LoRaWAN 1.1, and {dialect} takes no NwkKey" in text
     assert "product.yaml" in text
     assert "(dialects that do: lorafab, st-at-slave, abz); correct the lot's lorawan" in text
+
+
+def test_a_modem_is_not_erased_where_nothing_brings_its_dev_nonce_up_again(tmp_path: Path) -> None:
+    """Refused before the erase, by the dialect's name: afterwards it would be too late."""
+    station = fake_station(tmp_path, lot="demo-st")
+    run = Run(station, "run-1", station.clock.now())
+    with pytest.raises(
+        NvmDamaged, match=r"no command of its dialect \(st-at-slave\) brings it up again; nothing was er"
+    ):
+        run.note_counters_lost(Eui64(0x024C464200100001), 5)
