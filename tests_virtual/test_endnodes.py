@@ -13,7 +13,7 @@ import pytest
 from intelhex import IntelHex
 
 from lorafab.config.load import read_product
-from lorafab.config.models import ProductConfig
+from lorafab.config.product import ProductConfig
 from lorafab.domain import identity_block
 from lorafab.domain.identity_block import BLOCK_SIZE, BlockState
 from lorafab.domain.memory_map import Area, MemoryMap, Segment, Span

@@ -15,7 +15,7 @@ from lorafab.domain.checksum import checksum
 from lorafab.domain.memory_map import Segment, Span
 from lorafab.domain.ram_program import RamProgram
 from lorafab.drivers.pyocd_programmer import PyocdProgrammer
-from lorafab.drivers.pyocd_worker import Kind, Order
+from lorafab.drivers.pyocd_worker import Kind, NoAnswer, Order
 from lorafab.errors import DutError, StoreRefused
 from lorafab.targets import MCUS
 from lorafab.targets.algorithm import load_worker
@@ -429,6 +429,22 @@ def test_a_session_that_a_person_stops_programs_nothing_more(wle5: tuple[PyocdPr
     done = next((at for at in range(0, place.size, 8) if found[at : at + 8] == b"\xff" * 8), place.size)
     assert done < place.size, "the order was at its end already"
     assert found == NOISE[:done] + b"\xff" * (place.size - done)
+
+
+def test_a_session_that_was_overwritten_is_no_fault_of_the_flash(wle5: tuple[PyocdProgrammer, Board]) -> None:
+    """It says that orders were carried out which nobody gave: the connection is to blame, and nobody is set aside."""
+    programmer, _ = wle5
+    worker, start = programmer._open_worker(), start_of("wle5")
+
+    def orders() -> Iterator[Order]:
+        yield Order(Kind.PROGRAM, start, NOISE[:8])
+        target_of(programmer).halt()
+        target_of(programmer).write_memory_block32(load_worker("stm32wle5jc").mailbox + 32, [0x1234_5678, 5])
+        yield Order(Kind.PROGRAM, start + 8, NOISE[:8])
+        yield Order(Kind.PROGRAM, start + 16, NOISE[:8])
+
+    with pytest.raises(NoAnswer):
+        worker.flash(orders())
 
 
 def test_a_refused_session_leaves_the_core_to_the_next_one(wle5: tuple[PyocdProgrammer, Board]) -> None:

@@ -18,10 +18,10 @@ from lorafab.config.models import (
     NAME_PATTERN,
     DevEuiRange,
     LotConfig,
-    ProductConfig,
     SerialScanner,
     StationConfig,
 )
+from lorafab.config.product import ProductConfig
 from lorafab.config.yaml_map import KeyPath, YamlMap, load_yaml
 from lorafab.domain.identity import Eui64
 from lorafab.domain.measurement import Spec

@@ -267,6 +267,8 @@ class Worker:
         with running:
             while running.check():
                 done, failure = self.target.read_memory_block32(self._program.mailbox + 32, 2)
+                if len(given) < done < _NOT_BEGUN:
+                    raise NoAnswer("Session")  # not its words: something else has written there
                 if failure:
                     raise _refusal(given, done, failure)
                 if done != _NOT_BEGUN and done >= count:

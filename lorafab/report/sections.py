@@ -226,7 +226,7 @@ def lost(record: RunRecord) -> str:
     if not record.lost:
         return ""
     items = "".join(f"<li>{html_text(text)}</li>" for text in record.lost)
-    return f'<section class="card lost"><h3>Lost: erased, and kept otherwise</h3><ul>{items}</ul></section>'
+    return f'<section class="card lost"><h3>Lost in this run</h3><ul>{items}</ul></section>'
 
 
 def findings(record: RunRecord) -> str:

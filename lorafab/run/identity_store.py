@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lorafab.config.load import LineConfig, resolve_port
 from lorafab.config.models import DATA_PREFIX
-from lorafab.config.models import ElementStore as ElementStoreConfig
-from lorafab.config.models import ExternalStore as ExternalStoreConfig
+from lorafab.config.product import ElementStore as ElementStoreConfig
+from lorafab.config.product import ExternalStore as ExternalStoreConfig
 from lorafab.domain.identity_block import BLOCK_SIZE
 from lorafab.domain.memory_map import Span
 from lorafab.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lorafab.config.load import LineConfig, load_station
-from lorafab.config.models import LockConfig
+from lorafab.config.product import LockConfig
 from lorafab.errors import ConfigError
 from lorafab.run.identity_store import check_store, spi_memory_of
 from lorafab.run.station import Options, open_station

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from lorafab.config.models import SerialStore
+from lorafab.config.product import SerialStore
 from lorafab.domain.identity import Eui64, Identity
 from lorafab.domain.secret import Secret
 from lorafab.steps.dialects import DIALECTS
