@@ -207,7 +207,7 @@ class StepConfig(Model):
 
     test: str = Field(pattern=r"^test_[A-Za-z0-9_]+::test_[A-Za-z0-9_]+$")
     title: Text
-    measurements: dict[str, MeasurementConfig] = {}
+    measurements: dict[str, MeasurementConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _named(self) -> Self:

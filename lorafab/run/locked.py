@@ -127,10 +127,12 @@ def meet(run: Run, chip: ChipInfo | None) -> ChipInfo:
 
 
 def _known(run: Run) -> Mapping[str, Any] | None:
-    """What the ledger has of the label's identity."""
-    who = run.facts.identity
-    name = run.facts.dev_eui or (who.serial if who else None)
-    return run.station.ledger.find(str(name)) if name else None
+    """What the ledger has of the label's identity; a serial is one board's within its lot only."""
+    who, ledger = run.facts.identity, run.station.ledger
+    if run.facts.dev_eui is not None:
+        return ledger.find(str(run.facts.dev_eui))
+    known = ledger.find(who.serial) if who and who.serial else None
+    return known if known is not None and known["lot"] == run.station.lot.lot else None
 
 
 # going on
@@ -320,6 +322,7 @@ def _refuse_other(run: Run, known: Mapping[str, Any] | None, chip: ChipInfo | No
 
 def _save_nonce(run: Run, known: Mapping[str, Any], said: int | None) -> int | None:
     """Bring the DevNonce to the ledger, and note there that the counters go. Raises NvmDamaged when it is unknown."""
+    run.refuse_lost_counters()
     ledger, dev_eui, kept = run.station.ledger, Eui64.parse(known["dev_eui"]), known["dev_nonce"]
     highest = max((value for value in (said, kept) if value is not None), default=None)
     if highest is None and (known["written"] or known["proven"] or known["retired_generations"]):

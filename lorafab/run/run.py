@@ -343,17 +343,22 @@ class Run:
         begun = self.known is not None and self.known.get("counters_erased", False)
         return begun and stored_nonce(self.programmer, self.station.memory) is None
 
-    def note_counters_lost(self, dev_eui: Eui64, dev_nonce: int | None) -> Claim:
-        """The counter region is about to be erased, whose last DevNonce was read; durable when this returns.
-
-        The board goes on behind the highest DevNonce that the ledger knows (`check_counters`).
-        """
-        ledger, config = self.station.ledger, self.station.config.product.identity
+    def refuse_lost_counters(self) -> None:
+        """Raise NvmDamaged where no command of the firmware brings a DevNonce up again that is about to be erased."""
+        config = self.station.config.product.identity
         if config.store == "serial" and config.dialect != "lorafab":
             raise NvmDamaged(
                 f"the DevNonce of this board would be lost, and no command of its dialect ({config.dialect}) brings it "
                 "up again; nothing was erased: run the board without the permit, or quarantine it"
             )
+
+    def note_counters_lost(self, dev_eui: Eui64, dev_nonce: int | None) -> Claim:
+        """The counter region is about to be erased, whose last DevNonce was read; durable when this returns.
+
+        The board goes on behind the highest DevNonce that the ledger knows (`check_counters`).
+        """
+        self.refuse_lost_counters()
+        ledger = self.station.ledger
         seen = (ledger.find(str(dev_eui)) or {}).get("dev_nonce") or 0
         if max(seen, dev_nonce or 0) + GAP > MAX_RAISE:
             raise NvmDamaged(
