@@ -52,7 +52,9 @@ def is_first_attempt(run: Run) -> bool:
 def _about_to_lose(run: Run, loss: Loss) -> None:
     run.about_to_write()  # binds label and chip, where that is still to be done
     known = run.known
-    if known is not None and loss.sentences:
+    if known is not None and not run.raises_counters:
+        run.refuse_lost_counters(max(known["dev_nonce"] or 0, loss.dev_nonce or 0))
+    elif known is not None and loss.sentences:
         run.note_counters_lost(Eui64.parse(known["dev_eui"]), loss.dev_nonce)
     elif known is not None and not known["dev_nonce"]:
         # Cut short, the erase leaves counters that cannot be read. One that has counted and comes blank stays damage:

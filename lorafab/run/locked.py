@@ -322,7 +322,6 @@ def _refuse_other(run: Run, known: Mapping[str, Any] | None, chip: ChipInfo | No
 
 def _save_nonce(run: Run, known: Mapping[str, Any], said: int | None) -> int | None:
     """Bring the DevNonce to the ledger, and note there that the counters go. Raises NvmDamaged when it is unknown."""
-    run.refuse_lost_counters()
     ledger, dev_eui, kept = run.station.ledger, Eui64.parse(known["dev_eui"]), known["dev_nonce"]
     highest = max((value for value in (said, kept) if value is not None), default=None)
     if highest is None and (known["written"] or known["proven"] or known["retired_generations"]):
@@ -333,6 +332,7 @@ def _save_nonce(run: Run, known: Mapping[str, Any], said: int | None) -> int | N
             "the locked board's firmware does not tell its DevNonce and the ledger has never seen one, so it could "
             "repeat after an unlock; nothing was erased, and the identity is quarantined: give the board a new label"
         )
+    run.refuse_lost_counters(highest)
     if highest is not None and highest + GAP > MAX_RAISE:
         raise NvmDamaged(
             f"the locked board's DevNonce is {highest}, and after an erase the shell brings it up by {MAX_RAISE} at "

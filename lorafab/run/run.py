@@ -295,7 +295,7 @@ class Run:
         self.facts.found = found = self.store.look()
         self.note("claiming", dev_eui=str(request.dev_eui), chip_id=request.chip_id, page=found.state.value)
         assignment = self.assign(found, station.ledger, station.vault)
-        if self.clears_flash:
+        if self.clears_flash and self.raises_counters:
             nonce = stored_nonce(self.programmer, station.memory)
             assignment = replace(assignment, claim=self.note_counters_lost(assignment.dev_eui, nonce))
         self.facts.assignment = assignment
@@ -343,13 +343,18 @@ class Run:
         begun = self.known is not None and self.known.get("counters_erased", False)
         return begun and stored_nonce(self.programmer, self.station.memory) is None
 
-    def refuse_lost_counters(self) -> None:
-        """Raise NvmDamaged where no command of the firmware brings a DevNonce up again that is about to be erased."""
+    @property
+    def raises_counters(self) -> bool:
+        """Whether the firmware has a command that brings an erased DevNonce up again; modems of others have none."""
         config = self.station.config.product.identity
-        if config.store == "serial" and config.dialect != "lorafab":
+        return config.store != "serial" or config.dialect == "lorafab"
+
+    def refuse_lost_counters(self, dev_nonce: int | None) -> None:
+        """Raise NvmDamaged where the DevNonce is about to be erased and nothing brings it up again."""
+        if dev_nonce and not self.raises_counters:
             raise NvmDamaged(
-                f"the DevNonce of this board would be lost, and no command of its dialect ({config.dialect}) brings it "
-                "up again; nothing was erased: run the board without the permit, or quarantine it"
+                f"the board's DevNonce {dev_nonce} would be lost, and no command of its firmware brings it up again; "
+                "nothing was erased: run the board without the permit, or quarantine it"
             )
 
     def note_counters_lost(self, dev_eui: Eui64, dev_nonce: int | None) -> Claim:
@@ -357,9 +362,9 @@ class Run:
 
         The board goes on behind the highest DevNonce that the ledger knows (`check_counters`).
         """
-        self.refuse_lost_counters()
         ledger = self.station.ledger
         seen = (ledger.find(str(dev_eui)) or {}).get("dev_nonce") or 0
+        self.refuse_lost_counters(max(seen, dev_nonce or 0))
         if max(seen, dev_nonce or 0) + GAP > MAX_RAISE:
             raise NvmDamaged(
                 f"the board's DevNonce is {max(seen, dev_nonce or 0)}, and after an erase the shell brings it up by "

@@ -54,10 +54,20 @@ def test_lorawan_1_1_is_refused_where_there_is_one_key(dialect: str) -> None:
 
 
 def test_a_modem_is_not_erased_where_nothing_brings_its_dev_nonce_up_again(tmp_path: Path) -> None:
-    """Refused before the erase, by the dialect's name: afterwards it would be too late."""
+    """Refused before the erase: afterwards it would be too late."""
     station = fake_station(tmp_path, lot="demo-st")
     run = Run(station, "run-1", station.clock.now())
     with pytest.raises(
-        NvmDamaged, match=r"no command of its dialect \(st-at-slave\) brings it up again; nothing was er"
+        NvmDamaged, match=r"the board's DevNonce 5 would be lost, and no command of its firmware brings it"
     ):
         run.note_counters_lost(Eui64(0x024C464200100001), 5)
+
+
+def test_a_modem_that_has_never_joined_may_be_erased(tmp_path: Path) -> None:
+    """Nothing is lost then; and our own shell brings every DevNonce up again."""
+    station = fake_station(tmp_path, lot="demo-st")
+    modem = Run(station, "run-1", station.clock.now())
+    for nothing in (None, 0):
+        modem.refuse_lost_counters(nothing)
+    own = fake_station(tmp_path / "own", lot="demo-serial")
+    Run(own, "run-1", own.clock.now()).refuse_lost_counters(5)
