@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from lorafab.drivers.image_build import ram_file_systems
 from tests_virtual.test_line import Bench
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ziglang") is None, reason="the C compiler (dev extra) is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("ziglang") is None, reason="the C compiler (dev extra) is not installed"
+    ),
+    pytest.mark.skipif(Path("/dev/shm") not in ram_file_systems(), reason="/dev/shm is no file system in RAM"),
+]
 LOT = "--lot=demo-build"
 
 
