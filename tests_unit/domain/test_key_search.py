@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lorafab.domain import identity_block
@@ -12,7 +12,8 @@ from lorafab.domain.identity import Eui64, Identity
 from lorafab.domain.key_search import find_block, find_check_value, find_key
 from lorafab.domain.secret import Secret
 
-KEYS = st.binary(min_size=16, max_size=16).filter(lambda key: len(set(key)) >= 12)
+# No zero in them, which is what the pads are made of: a pad must not be taken for more of the key.
+KEYS = st.lists(st.integers(1, 255), min_size=16, max_size=16).map(bytes).filter(lambda key: len(set(key)) >= 12)
 PADS = st.binary(max_size=40).map(lambda pad: bytes(len(pad)))
 
 
@@ -52,12 +53,9 @@ def test_a_key_is_found_in_every_shape(
 
 
 @given(key=KEYS, start=st.integers(0, 8), before=PADS)
-@example(key=bytes(5) + bytes(range(1, 12)), start=1, before=bytes(1))
 def test_eight_bytes_in_a_row_are_enough(key: bytes, start: int, before: bytes) -> None:
-    """A copy that was half overwritten is a leak, too; a pad may be taken for more of a key that begins like it."""
-    found = find_key(Secret(key), before + key[start : start + 8])
-    assert found is not None
-    assert len(before) - 8 < found <= len(before)
+    """A copy that was half overwritten is a leak, too."""
+    assert find_key(Secret(key), before + key[start : start + 8]) == len(before)
 
 
 FOREIGN = st.lists(st.integers(128, 255), max_size=60).map(bytes)
