@@ -13,7 +13,7 @@ and 0xBB as the byte for level 1 (any but 0xAA and 0xCC is) come from the HAL; n
 *unverified*. Nor has the STM32L476's at all, which no virtual board has.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,15 +85,11 @@ class OptionRegisters(_Stm32):
     def _program(self, target: Any, rdp: int) -> None:
         _halt(target)
         self._wait(target)
-        for lock, register, keys in (
-            (self._LOCK, self._keyr, self._KEYS),
-            (self._OPTLOCK, self._optkeyr, self._OPTION_KEYS),
-        ):
-            if target.read32(self._cr) & lock:
-                for key in keys:
-                    target.write32(register, key)
-        if target.read32(self._cr) & (self._LOCK | self._OPTLOCK):
-            raise FlashRefused(f"the option bytes stay closed after their keys, wanted them open; {_REPEAT}")
+        _open_options(
+            target,
+            self._cr,
+            ((self._LOCK, self._keyr, self._KEYS), (self._OPTLOCK, self._optkeyr, self._OPTION_KEYS)),
+        )
         target.write32(self._sr, self._ERRORS)  # a flag that is still up keeps the operation from starting
         target.write32(self.optr, target.read32(self.optr) & ~0xFF | rdp)
         target.write32(self._cr, self._OPTSTRT)
@@ -127,15 +123,11 @@ class OptionWords(_Stm32):
     def _program(self, target: Any, rdp: int) -> None:
         _halt(target)
         self._wait(target)
-        for lock, register, keys in (
-            (self._PELOCK, self._PEKEYR, self._KEYS),
-            (self._OPTLOCK, self._OPTKEYR, self._OPTION_KEYS),
-        ):
-            if target.read32(self._PECR) & lock:
-                for key in keys:
-                    target.write32(register, key)
-        if target.read32(self._PECR) & (self._PELOCK | self._OPTLOCK):
-            raise FlashRefused(f"the option bytes stay closed after their keys, wanted them open; {_REPEAT}")
+        _open_options(
+            target,
+            self._PECR,
+            ((self._PELOCK, self._PEKEYR, self._KEYS), (self._OPTLOCK, self._OPTKEYR, self._OPTION_KEYS)),
+        )
         target.write32(self._SR, self._ERRORS)
         target.write32(self._RDP, option_word(target.read32(self._RDP) & 0xFF00 | rdp))
         self._wait(target)
@@ -144,6 +136,16 @@ class OptionWords(_Stm32):
 
     def _wait(self, target: Any) -> None:
         _wait_until(lambda: not target.read32(self._SR) & self._BUSY, "the flash controller")
+
+
+def _open_options(target: Any, control: int, locks: Sequence[tuple[int, int, tuple[int, int]]]) -> None:
+    """Give each lock bit of the ``control`` register that is set its keys, at its key register."""
+    for bit, register, keys in locks:
+        if target.read32(control) & bit:
+            for key in keys:
+                target.write32(register, key)
+    if any(target.read32(control) & bit for bit, _, _ in locks):
+        raise FlashRefused(f"the option bytes stay closed after their keys, wanted them open; {_REPEAT}")
 
 
 class AccessPortProtection:

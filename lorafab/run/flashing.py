@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lorafab.domain.identity import Eui64
 from lorafab.errors import FlashRefused, NvmDamaged, VerifyFailed
+from lorafab.run import lost_counters
 from lorafab.steps.flash import Loss, Written, refuse_strange_memory, write_board
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def is_first_attempt(run: Run) -> bool:
 def _about_to_lose(run: Run, loss: Loss) -> None:
     run.about_to_write()  # binds label and chip, where that is still to be done
     known = run.known
-    if known is not None and not run.raises_counters:
-        run.refuse_lost_counters(max(known["dev_nonce"] or 0, loss.dev_nonce or 0))
+    if known is not None and not lost_counters.come_back(run):
+        lost_counters.refuse(run, max(known["dev_nonce"] or 0, loss.dev_nonce or 0))
     elif known is not None and loss.sentences:
-        run.note_counters_lost(Eui64.parse(known["dev_eui"]), loss.dev_nonce)
+        lost_counters.note(run, Eui64.parse(known["dev_eui"]), loss.dev_nonce)
     elif known is not None and not known["dev_nonce"]:
         # Cut short, the erase leaves counters that cannot be read. One that has counted and comes blank stays damage:
         # noted as ours, the next run would let it go on, from wherever.
@@ -72,6 +73,4 @@ def _about_to_lose(run: Run, loss: Loss) -> None:
 def _set_aside(run: Run, reason: str) -> None:
     known = run.known
     if known is not None:
-        options, config = run.station.options, run.station.config
-        who = options.operator or f"station {config.station.station}"
-        run.station.ledger.move(Eui64.parse(known["dev_eui"]), "quarantined", reason=reason, operator=who)
+        run.set_aside(Eui64.parse(known["dev_eui"]), reason)

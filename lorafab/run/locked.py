@@ -30,10 +30,11 @@ from lorafab.errors import (
     WrongChip,
 )
 from lorafab.interfaces import ChipInfo
+from lorafab.run import lost_counters
 from lorafab.run.outcome import StepState
 from lorafab.steps import chip as chip_step
 from lorafab.steps import lock as lock_step
-from lorafab.steps.counters import GAP, MAX_RAISE
+from lorafab.steps.counters import GAP
 from lorafab.steps.identity import PERMIT_OVERWRITE, Assignment
 from lorafab.steps.lock import PERMIT_UNLOCK
 
@@ -322,25 +323,15 @@ def _refuse_other(run: Run, known: Mapping[str, Any] | None, chip: ChipInfo | No
 
 def _save_nonce(run: Run, known: Mapping[str, Any], said: int | None) -> int | None:
     """Bring the DevNonce to the ledger, and note there that the counters go. Raises NvmDamaged when it is unknown."""
-    ledger, dev_eui, kept = run.station.ledger, Eui64.parse(known["dev_eui"]), known["dev_nonce"]
+    dev_eui, kept = Eui64.parse(known["dev_eui"]), known["dev_nonce"]
     highest = max((value for value in (said, kept) if value is not None), default=None)
     if highest is None and (known["written"] or known["proven"] or known["retired_generations"]):
-        operator = run.station.options.operator or f"station {run.station.config.station.station}"
-        reason = f"run {run.id}: locked, its firmware does not answer, and no run has seen its DevNonce"
-        ledger.move(dev_eui, "quarantined", reason=reason, operator=operator)
+        run.set_aside(dev_eui, f"run {run.id}: locked, its firmware does not answer, and no run has seen its DevNonce")
         raise NvmDamaged(
             "the locked board's firmware does not tell its DevNonce and the ledger has never seen one, so it could "
             "repeat after an unlock; nothing was erased, and the identity is quarantined: give the board a new label"
         )
-    run.refuse_lost_counters(highest)
-    if highest is not None and highest + GAP > MAX_RAISE:
-        raise NvmDamaged(
-            f"the locked board's DevNonce is {highest}, and after an erase the shell brings it up by {MAX_RAISE} at "
-            "most; nothing was erased: quarantine this identity and give the board a new label"
-        )
-    if highest is not None and highest != kept:
-        ledger.note_nonce(dev_eui, highest, run.id)
-    ledger.note_erased(dev_eui, run.id)
+    lost_counters.note(run, dev_eui, highest)
     return highest
 
 

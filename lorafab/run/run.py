@@ -27,20 +27,18 @@ from lorafab.errors import (
     ForeignIdentity,
     JigError,
     LorafabError,
-    NvmDamaged,
     PlanError,
     ProbeError,
     RecordError,
 )
-from lorafab.interfaces import ChipInfo, Claim, ClaimRequest, IdentityStore, Ledger, Link, Programmer, Scan, Vault
-from lorafab.run import locked, recording
+from lorafab.interfaces import ChipInfo, ClaimRequest, IdentityStore, Ledger, Link, Programmer, Scan, Vault
+from lorafab.run import locked, lost_counters, recording
 from lorafab.run.identity_store import open_identity_store
 from lorafab.run.outcome import Cause, RunState, StepState, sentence_of
 from lorafab.run.station import Station
 from lorafab.steps import chip as chip_step
 from lorafab.steps import identity as identity_step
 from lorafab.steps import keys as keys_step
-from lorafab.steps.counters import GAP, MAX_RAISE
 from lorafab.steps.flash import PERMIT_MASS_ERASE, Written, stored_nonce
 from lorafab.steps.label import LabelIdentity, identify, read_label
 from lorafab.steps.lock import Closed, hides_itself
@@ -295,9 +293,9 @@ class Run:
         self.facts.found = found = self.store.look()
         self.note("claiming", dev_eui=str(request.dev_eui), chip_id=request.chip_id, page=found.state.value)
         assignment = self.assign(found, station.ledger, station.vault)
-        if self.clears_flash and self.raises_counters:
+        if self.clears_flash and lost_counters.come_back(self):
             nonce = stored_nonce(self.programmer, station.memory)
-            assignment = replace(assignment, claim=self.note_counters_lost(assignment.dev_eui, nonce))
+            assignment = replace(assignment, claim=lost_counters.note(self, assignment.dev_eui, nonce))
         self.facts.assignment = assignment
         self.note(
             "assigned",
@@ -342,37 +340,6 @@ class Run:
             return True
         begun = self.known is not None and self.known.get("counters_erased", False)
         return begun and stored_nonce(self.programmer, self.station.memory) is None
-
-    @property
-    def raises_counters(self) -> bool:
-        """Whether the firmware has a command that brings an erased DevNonce up again; modems of others have none."""
-        config = self.station.config.product.identity
-        return config.store != "serial" or config.dialect == "lorafab"
-
-    def refuse_lost_counters(self, dev_nonce: int | None) -> None:
-        """Raise NvmDamaged where the DevNonce is about to be erased and nothing brings it up again."""
-        if dev_nonce and not self.raises_counters:
-            raise NvmDamaged(
-                f"the board's DevNonce {dev_nonce} would be lost, and no command of its firmware brings it up again; "
-                "nothing was erased: run the board without the permit, or quarantine it"
-            )
-
-    def note_counters_lost(self, dev_eui: Eui64, dev_nonce: int | None) -> Claim:
-        """The counter region is about to be erased, whose last DevNonce was read; durable when this returns.
-
-        The board goes on behind the highest DevNonce that the ledger knows (`check_counters`).
-        """
-        ledger = self.station.ledger
-        seen = (ledger.find(str(dev_eui)) or {}).get("dev_nonce") or 0
-        self.refuse_lost_counters(max(seen, dev_nonce or 0))
-        if max(seen, dev_nonce or 0) + GAP > MAX_RAISE:
-            raise NvmDamaged(
-                f"the board's DevNonce is {max(seen, dev_nonce or 0)}, and after an erase the shell brings it up by "
-                f"{MAX_RAISE} at most; nothing was erased: run the board without the permit, or quarantine it"
-            )
-        if dev_nonce is not None and dev_nonce > seen:
-            ledger.note_nonce(dev_eui, dev_nonce, self.id)
-        return ledger.note_erased(dev_eui, self.id)
 
     @cached_property
     def contents(self) -> Sequence[Segment]:
@@ -419,13 +386,14 @@ class Run:
     def provision(self) -> None:
         """Write a new identity where it does not go down with the image."""
         if self.assignment.to_write is not None:
-            self.about_to_provision()
+            self.station.ledger.mark_writing(self.assignment.dev_eui, self.id)
+            self.note("provisioning")
             self.store.write(self.assignment.to_write)
 
-    def about_to_provision(self) -> None:
-        """As ``about_to_write``, once the board could be asked for what it holds."""
-        self.station.ledger.mark_writing(self.assignment.dev_eui, self.id)
-        self.note("provisioning")
+    def set_aside(self, dev_eui: Eui64, reason: str) -> None:
+        """Quarantine the board, until `lorafab ledger rework`; durable when this returns."""
+        operator = self.station.options.operator or f"station {self.station.config.station.station}"
+        self.station.ledger.move(dev_eui, "quarantined", reason=reason, operator=operator)
 
     def prove_key(self) -> None:
         """Ask the board for its identity; the ledger learns which generation is on the board."""

@@ -8,7 +8,7 @@ from lorafab.domain.identity_block import REGION_NONE, BlockState
 from lorafab.domain.provisioning import Found, Held
 from lorafab.domain.weak import weak_key
 from lorafab.errors import ForeignIdentity
-from lorafab.interfaces import Claim, ClaimRequest, Ledger, Vault
+from lorafab.interfaces import Claim, ClaimRequest, Generation, Ledger, Vault
 
 PERMIT_OVERWRITE = "overwrite-identity"
 
@@ -55,9 +55,8 @@ def assign(
     """Claim the identity, and draw a new key unless the board already holds one that the ledger knows.
 
     ``permit`` allows another identity on the board to be overwritten; without ``keep`` the board's own is about to be
-    erased, and it gets a new key in any case. When this returns, the binding and the
-    sealed key are durable; no byte of key has reached the board. Raises BoundElsewhere, ForeignIdentity,
-    LedgerError, VaultError.
+    erased, and it gets a new key in any case. When this returns, the binding and the sealed key are durable; no byte of
+    key has reached the board. Raises BoundElsewhere, ForeignIdentity, LedgerError, VaultError.
     """
     findings = _weak_keys(found)
     known = ledger.find(request.chip_id) or ledger.find(str(request.dev_eui))
@@ -65,8 +64,12 @@ def assign(
         # A claim alone, perhaps of this very run before it flashed, has put nothing on the board.
         _refuse_foreign(found, request, ledger)
     claim = ledger.claim(request)
-    if keep and found.held is not None and _is_ours(found.held, claim, request, wanted):
-        return _keep(found.held, request, claim)
+    ours = _ours(found.held, claim, request, wanted) if keep and found.held is not None else None
+    if found.held is not None and ours is not None:
+        kept = found.held.join_eui or request.join_eui
+        return Assignment(
+            request.dev_eui, kept, request.serial, ours.number, ours.kcv_app, ours.kcv_nwk, claim, to_write=None
+        )
     if found.held is not None and not permit and _is_anothers(found, found.held, request, ledger):
         raise ForeignIdentity(_foreign(str(found.held.dev_eui), request))
     if not wanted.slots:
@@ -114,7 +117,7 @@ def _refuse_foreign(found: Found, request: ClaimRequest, ledger: Ledger) -> None
     if found.factory and found.held is not None and not _is_anothers(found, found.held, request, ledger):
         return
     if found.held is not None and found.held.dev_eui == request.dev_eui and found.held.generation is None:
-        return  # a modem that came with a DevEUI, which is on its label
+        return  # an element that came with its DevEUI, which the label or nobody names
     raise ForeignIdentity(_foreign(str(found.held.dev_eui) if found.held else "something unreadable", request))
 
 
@@ -134,8 +137,8 @@ def _is_anothers(found: Found, held: Held, request: ClaimRequest, ledger: Ledger
     return bool(owners - {None, request.dev_eui})
 
 
-def _is_ours(held: Held, claim: Claim, request: ClaimRequest, wanted: Wanted) -> bool:
-    """Whether the board says what it should say, with a key that the ledger sealed for it.
+def _ours(held: Held, claim: Claim, request: ClaimRequest, wanted: Wanted) -> Generation | None:
+    """The generation of a board that says what it should say, with a key that the ledger sealed for it; else None.
 
     What its store does not say does not count; without a key check value it is not ours.
     """
@@ -143,7 +146,7 @@ def _is_ours(held: Held, claim: Claim, request: ClaimRequest, wanted: Wanted) ->
         (g for g in claim.generations if held.kcv_app == g.kcv_app and held.generation in (None, g.number)), None
     )
     if generation is None or generation.number <= claim.retired or weak_key(generation.kcv_app) is not None:
-        return False
+        return None
     region = REGION_NONE if wanted.region is None else wanted.region
     pairs = (
         (held.kcv_nwk, generation.kcv_nwk or "-"),
@@ -153,20 +156,5 @@ def _is_ours(held: Held, claim: Claim, request: ClaimRequest, wanted: Wanted) ->
         (held.lot_crc, identity_block.lot_crc(wanted.lot)),
         (held.region, region),
     )
-    if any(found is not None and found != due for found, due in pairs):
-        return False
-    return (generation.kcv_nwk is not None) == ("nwkkey" in wanted.slots)
-
-
-def _keep(held: Held, request: ClaimRequest, claim: Claim) -> Assignment:
-    generation = next(g for g in claim.generations if g.kcv_app == held.kcv_app)
-    return Assignment(
-        request.dev_eui,
-        held.join_eui or request.join_eui,
-        request.serial,
-        generation.number,
-        generation.kcv_app,
-        generation.kcv_nwk,
-        claim,
-        None,
-    )
+    same = all(found in (None, due) for found, due in pairs)
+    return generation if same and (generation.kcv_nwk is not None) == ("nwkkey" in wanted.slots) else None

@@ -8,6 +8,7 @@ import pytest
 from lorafab.config.load import LineConfig, load_station
 from lorafab.domain.identity import Eui64
 from lorafab.errors import ConfigError, NvmDamaged
+from lorafab.run import lost_counters
 from lorafab.run.identity_store import check_store
 from lorafab.run.run import Run
 from lorafab.steps.dialects import DIALECTS
@@ -60,7 +61,7 @@ def test_a_modem_is_not_erased_where_nothing_brings_its_dev_nonce_up_again(tmp_p
     with pytest.raises(
         NvmDamaged, match=r"the board's DevNonce 5 would be lost, and no command of its firmware brings it"
     ):
-        run.note_counters_lost(Eui64(0x024C464200100001), 5)
+        lost_counters.note(run, Eui64(0x024C464200100001), 5)
 
 
 def test_a_modem_that_has_never_joined_may_be_erased(tmp_path: Path) -> None:
@@ -68,6 +69,6 @@ def test_a_modem_that_has_never_joined_may_be_erased(tmp_path: Path) -> None:
     station = fake_station(tmp_path, lot="demo-st")
     modem = Run(station, "run-1", station.clock.now())
     for nothing in (None, 0):
-        modem.refuse_lost_counters(nothing)
+        lost_counters.refuse(modem, nothing)
     own = fake_station(tmp_path / "own", lot="demo-serial")
-    Run(own, "run-1", own.clock.now()).refuse_lost_counters(5)
+    lost_counters.refuse(Run(own, "run-1", own.clock.now()), 5)
