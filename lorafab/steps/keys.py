@@ -28,10 +28,9 @@ def check_store(store: IdentityStore, assignment: Assignment) -> Evidence:
         "key check value": (held.kcv_app, assignment.kcv_app),
         "NwkKey check value": (held.kcv_nwk, assignment.kcv_nwk or "-"),
     }
-    said = {name: (str(found), str(due)) for name, (found, due) in pairs.items() if found is not None}
+    owed = {"key check value"} if evidence == "read back" else set()
+    said = {name: (str(found), str(due)) for name, (found, due) in pairs.items() if found is not None or name in owed}
     _refuse_difference("identity on the board", said)
-    if evidence == "read back" and held.kcv_app is None:
-        raise ForeignIdentity("the identity store read no key back, although it says so; correct the store's module")
     return evidence
 
 

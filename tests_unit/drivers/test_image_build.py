@@ -208,9 +208,7 @@ def test_without_a_file_system_in_ram_nothing_is_built(
 
 
 def test_the_kernels_list_names_file_systems_in_ram() -> None:
-    """Every mount point that it gives is one."""
-    for mounted in image_build.ram_file_systems():
-        assert any(
-            line.split()[1] == str(mounted) and line.split()[2] in ("tmpfs", "ramfs")
-            for line in Path("/proc/self/mounts").read_text().splitlines()
-        )
+    """Every one of them, and nothing else."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    wanted = {fields[1] for fields in mounts if fields[2] in ("tmpfs", "ramfs")}
+    assert {str(mounted) for mounted in image_build.ram_file_systems()} == wanted

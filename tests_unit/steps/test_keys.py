@@ -8,6 +8,7 @@ import pytest
 from lorafab.domain import identity_block
 from lorafab.domain.identity import Eui64
 from lorafab.domain.memory_map import Segment
+from lorafab.domain.provisioning import Evidence, Held
 from lorafab.domain.secret import Secret
 from lorafab.errors import ForeignIdentity, LinkSilent, ShellError
 from lorafab.interfaces import ClaimRequest
@@ -183,3 +184,17 @@ def test_silent_firmware_is_told_apart(board: FakeBoard, shell: Shell, assignmen
     board.silent = True
     with pytest.raises(LinkSilent, match=r"no line for 0\.5 s after ID\?"):
         check_firmware(shell, assignment)
+
+
+def test_a_store_that_read_no_key_back_does_not_pass_as_one_that_did(
+    programmer: FakeProgrammer, assignment: Assignment
+) -> None:
+    """What it does not say is otherwise not compared; the key it owes."""
+
+    class Forgetful(PageStore):
+        def read_back(self) -> tuple[Held, Evidence]:
+            held, evidence = super().read_back()
+            return replace(held, kcv_app=None), evidence
+
+    with pytest.raises(ForeignIdentity, match=f"says key check value 'None', wanted '{assignment.kcv_app}'"):
+        check_store(Forgetful(programmer, MEMORY), assignment)
