@@ -40,12 +40,10 @@ def _report_board(options: argparse.Namespace) -> object:
 def _station_check(options: argparse.Namespace) -> object:
     from lorafab.config.load import load_station
     from lorafab.drivers.image_file import load_image
-    from lorafab.run.identity_store import check_store
-    from lorafab.run.station import mcu_of
+    from lorafab.run.station import hardware_of
 
     config = load_station(options.root, options.name)
-    mcu_of(config)
-    check_store(config)
+    hardware_of(config)
     base, manifest = config.product.image.base, config.manifest_path
     image = load_image(config.image_path, named_by=config.image_named_by, base=base, manifest=manifest)
     return {

@@ -75,9 +75,7 @@ class Station:
 
 def open_station(config: LineConfig, root: Path, data: Path, options: Options, clock: Clock) -> Station:
     """Open stores and drivers. Nothing is powered, connected or written yet, except a newcomer's own ledger."""
-    lot, mcu = config.lot, mcu_of(config)
-    check_store(config)
-    check_lock(config)
+    lot, (mcu, memory) = config.lot, hardware_of(config)
     ledger = open_ledger(config, data, clock)
     vault = open_vault(config, root, data, ledger)
     with ExitStack() as stack:
@@ -96,7 +94,7 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
             clock=clock,
             mcu=mcu,
             lot=lot,
-            memory=memory_of(config, mcu),
+            memory=memory,
             ledger=ledger,
             vault=vault,
             jig=jig,
@@ -105,6 +103,15 @@ def open_station(config: LineConfig, root: Path, data: Path, options: Options, c
             link=link,
             resources=stack.pop_all(),
         )
+
+
+def hardware_of(config: LineConfig) -> tuple[McuFacts, MemoryMap]:
+    """The microcontroller and the product's memory map. Raises ConfigError when the files want what it cannot do."""
+    mcu = mcu_of(config)
+    memory = memory_of(config, mcu)
+    check_store(config)
+    check_lock(config)
+    return mcu, memory
 
 
 def mcu_of(config: LineConfig) -> McuFacts:
